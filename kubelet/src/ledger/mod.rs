@@ -1,0 +1,1 @@
+//! The crash-safe record of what the kubelet made.

@@ -1,0 +1,3 @@
+//! Pods: what is wanted of each, what it is doing, one task each.
+
+pub mod registry;

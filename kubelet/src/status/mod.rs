@@ -1,0 +1,1 @@
+//! Pod statuses to the API server.
