@@ -28,6 +28,8 @@ pub struct Node {
     pub hostname: Arc<str>,
     /// Flags, file and drop-ins merged and defaulted.
     pub config: Arc<KubeletConfig>,
+    /// What only flags say about our Node object and our certificates.
+    pub flags: crate::node::Flags,
     /// Folders.
     pub paths: Paths,
     /// `None`: standalone, without an API server (only static pods).
@@ -42,6 +44,8 @@ pub struct Node {
     pub object: watch::Sender<Option<Arc<core::Node>>>,
     /// Written by `cri::health`: whether the runtime and its network are ready.
     pub runtime: watch::Sender<RuntimeState>,
+    /// Written by the eviction observer: what presses on the node.
+    pub pressure: watch::Sender<crate::node::Pressure>,
     /// Written by `node`: what pods may use: (capacity, allocatable), from cAdvisor-like machine facts.
     pub capacity: watch::Sender<Capacity>,
 }
