@@ -9,6 +9,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1 as core;
 
 use crate::context::{Node, PodRef};
+use crate::volume::{Objects, PodVolumes};
 
 /// Why a container's environment cannot be made: the container waits in `CreateContainerConfigError`.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -18,16 +19,17 @@ pub struct EnvError(pub String);
 /// Resolves environments.
 pub struct Environments {
     node: Arc<Node>,
+    objects: Arc<Objects>,
 }
 
 impl Environments {
-    /// For this node.
+    /// For this node; `objects` is shared with [`crate::volume::Volumes`].
     #[must_use]
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { node }
+    pub fn new(node: Arc<Node>, objects: Arc<Objects>) -> Self {
+        Self { node, objects }
     }
 
-    /// The environment of one container.
+    /// The environment of one container; `volumes` are the pod's, already mounted.
     ///
     /// # Errors
     /// When a reference that is not optional is missing (the message is upstream's, e.g. `configmap "x" not found`).
@@ -36,8 +38,9 @@ impl Environments {
         pod: &PodRef,
         container: &core::Container,
         pod_ips: &[IpAddr],
+        volumes: &PodVolumes,
     ) -> Result<Vec<(String, String)>, EnvError> {
-        let _ = (&self.node, pod, container, pod_ips);
+        let _ = (&self.node, &self.objects, pod, container, pod_ips, volumes);
         Ok(Vec::new())
     }
 }

@@ -3,6 +3,8 @@
 //! In: a pod (and ConfigMaps, Secrets, tokens from the API). Out: folders under `/var/lib/kubelet/pods/UID/volumes` and the
 //! CRI mounts of each container.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use k8s_openapi::api::core::v1 as core;
 
 use crate::context::{Node, PodRef};
 use crate::cri::api::Mount;
+
+pub use objects::Objects;
 
 /// Why a pod's volumes are not ready. The pod waits and tries again; the message becomes a `FailedMount` event.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,13 +51,14 @@ pub struct HostVolume {
 /// Mounts and unmounts volumes.
 pub struct Volumes {
     node: Arc<Node>,
+    objects: Arc<Objects>,
 }
 
 impl Volumes {
-    /// For this node.
+    /// For this node; `objects` is shared with [`crate::env::Environments`].
     #[must_use]
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { node }
+    pub fn new(node: Arc<Node>, objects: Arc<Objects>) -> Self {
+        Self { node, objects }
     }
 
     /// Makes every volume of the pod ready; repeats are cheap. Called before the sandbox's containers are made, and again
@@ -62,12 +67,19 @@ impl Volumes {
     /// # Errors
     /// The first volume that is not ready.
     pub async fn mount(&self, pod: &PodRef) -> Result<Arc<PodVolumes>, VolumeError> {
-        let _ = (&self.node, pod);
+        let _ = (&self.node, &self.objects, pod);
         Ok(Arc::default())
     }
 
+    /// Returns when something that the pod's volumes or environments wait for has changed (a ConfigMap appeared, say):
+    /// then `mount`, or making the container, is worth another try. Never returns otherwise.
+    pub async fn changed(&self, uid: &str) {
+        let _ = uid;
+        std::future::pending::<()>().await;
+    }
+
     /// The CRI mounts of one container: its volume mounts with their sub-paths and propagation. (The hosts file and the
-    /// termination log are the pod task's.)
+    /// termination log are the pod task's.) `env` is the container's environment, for `subPathExpr`.
     ///
     /// # Errors
     /// When a sub-path cannot be opened or a mount names no volume.
@@ -76,8 +88,9 @@ impl Volumes {
         pod: &PodRef,
         container: &core::Container,
         volumes: &PodVolumes,
+        env: &[(String, String)],
     ) -> Result<Vec<Mount>, VolumeError> {
-        let _ = (pod, container, volumes);
+        let _ = (pod, container, volumes, env);
         Ok(Vec::new())
     }
 
