@@ -5,6 +5,8 @@
 //! ```
 //!
 //! - [`arith`]: quantities, selectors, taints, hashes, times
+//! - [`component`]: the shell of a program: flags, configuration, logs, health, authentication
+//! - [`metrics`]: the process's metrics, in upstream's text format
 //! - [`meta`]: names, labels, owners and the slim object metadata that every cached type embeds
 //! - [`client`]: the API client: credentials, adaptive pacing, retries, `rest_client_*` metrics
 //! - [`cache`]: one watch per kind and selector, kept as `Arc`s of slim types with declared indexes
@@ -17,8 +19,10 @@
 pub mod arith;
 pub mod cache;
 pub mod client;
+pub mod component;
 pub mod events;
 pub mod lease;
 pub mod meta;
+pub mod metrics;
 pub mod queue;
 pub mod testing;

@@ -1,0 +1,48 @@
+//! From `main` to an async body and back to an exit code.
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use super::flags::Exit;
+
+/// How many worker threads a component runs on.
+#[derive(Clone, Copy, Debug)]
+pub enum Threads {
+    /// The main thread does everything: the smallest footprint.
+    Current,
+    /// So many workers beside it.
+    Workers(usize),
+}
+
+/// Runs `body` to its end on a runtime of its own.
+///
+/// # Errors
+/// The runtime could not be made, or the body failed.
+pub fn block_on<F: Future<Output = anyhow::Result<()>>>(threads: Threads, body: F) -> anyhow::Result<()> {
+    let runtime = match threads {
+        Threads::Current => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?,
+        Threads::Workers(count) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(count)
+            .enable_all()
+            .build()?,
+    };
+    let result = runtime.block_on(body);
+    // Tasks that still hang on a file or a lookup must not hold the process up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+/// The exit code of a component, with its last words on standard error.
+pub fn exit(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        exit.print();
+        return ExitCode::from(exit.code);
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
