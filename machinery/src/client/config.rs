@@ -145,7 +145,7 @@ impl Config {
             user_agent: user_agent("steersman"),
             cap: None,
             timeout: Duration::from_secs(60),
-            metrics: Metrics::default(),
+            metrics: Metrics::global().clone(),
         })
     }
 

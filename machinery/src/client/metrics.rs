@@ -45,6 +45,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Where clients count unless they are told otherwise.
+    pub fn global() -> &'static Metrics {
+        static GLOBAL: std::sync::LazyLock<Metrics> = std::sync::LazyLock::new(Metrics::default);
+        &GLOBAL
+    }
+
     /// Shows these metrics in `registry`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
