@@ -4,6 +4,8 @@
 //! call and the socket. The connection is made lazily and again after a runtime restart.
 
 mod client;
+pub mod hash;
+pub mod labels;
 
 pub use client::{CriError, Runtime};
 pub use k8s_cri::v1 as api;
