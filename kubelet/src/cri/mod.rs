@@ -4,8 +4,14 @@
 //! call and the socket. The connection is made lazily and again after a runtime restart.
 
 mod client;
+pub mod container;
+pub mod dns;
 pub mod hash;
 pub mod labels;
+pub mod limits;
+pub mod namespaces;
+pub mod sandbox;
+pub mod security;
 
 pub use client::{CriError, Runtime};
 pub use k8s_cri::v1 as api;

@@ -9,5 +9,6 @@ pub mod observed;
 pub mod plan;
 mod plan_init;
 pub mod registry;
+pub mod resources;
 pub mod restart;
 pub mod spec;
