@@ -14,7 +14,7 @@ use crate::config::KubeletConfig;
 use crate::cri::{Runtime, RuntimeState};
 use crate::pod::registry::Registry;
 
-/// The API server connection.
+/// The API server connection that is on its way out: new code takes [`Node::api`].
 pub type ApiClient = kube::Client;
 
 /// A pod as it came from its source, shared.
@@ -33,6 +33,8 @@ pub struct Node {
     /// Folders.
     pub paths: Paths,
     /// `None`: standalone, without an API server (only static pods).
+    pub api: Option<machinery::client::Client>,
+    /// The same server over kube's client, for what has not moved to `api` yet (then it goes: two connections cost memory).
     pub client: Option<ApiClient>,
     /// The container runtime.
     pub cri: Runtime,

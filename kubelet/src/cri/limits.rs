@@ -45,8 +45,7 @@ pub fn of_container(
                 .into_iter()
                 .chain(own)
                 .flatten()
-                .filter(|(name, _)| page_size(name) == Some(*size))
-                .next_back();
+                .rfind(|(name, _)| page_size(name) == Some(*size));
             HugepageLimit {
                 page_size: page_size_name(*size),
                 limit: asked.map_or(0, |(_, text)| {
