@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use machinery::component::auth::{Gate, GateConfig};
-use machinery::component::serving::{Certificates, Health, Server, guard, standard};
+use machinery::component::serving::{Certificates, ClientAuthorities, Health, Server, guard, standard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
@@ -73,11 +73,11 @@ fn pki() -> Pki {
 async fn a_client_certificate_names_its_user() {
     let pki = pki();
     let names = vec!["localhost".to_owned()];
-    let ca = pki.folder.path().join("ca.pem");
+    let authorities = ClientAuthorities::File(pki.folder.path().join("ca.pem"));
     let server = Server::tls(
         "127.0.0.1:0".parse().unwrap(),
         &Certificates::SelfSigned(names),
-        Some(&ca),
+        &authorities,
     )
     .unwrap();
     let address = server.address().unwrap();

@@ -13,6 +13,7 @@ pub mod flags;
 pub mod gates;
 pub mod logging;
 pub mod runtime;
+pub mod secure;
 pub mod serving;
 pub mod shutdown;
 pub mod version;

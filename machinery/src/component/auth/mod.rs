@@ -12,4 +12,4 @@ pub mod reviews;
 
 pub use gate::{Attributes, Gate, GateConfig, Rejection};
 pub use identity::Identity;
-pub use reviews::{ReviewError, Reviews, TokenVerdict};
+pub use reviews::{Reviews, TokenVerdict};

@@ -1,24 +1,11 @@
 //! What the API server is asked: TokenReview (authentication.k8s.io/v1) and SubjectAccessReview
 //! (authorization.k8s.io/v1).
 
-use std::collections::BTreeMap;
-
 use futures::future::BoxFuture;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::gate::Attributes;
 use super::identity::{AUTHENTICATED, Identity};
-
-/// A review that could not be had.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("asking the API server for a {kind}: {why}")]
-pub struct ReviewError {
-    /// Which review.
-    pub kind: &'static str,
-    /// Why it failed.
-    pub why: String,
-}
+use crate::client::{AccessReview, ApiError, Client, NonResourceAttributes, ResourceAttributes, Review};
 
 /// What a TokenReview said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,87 +18,57 @@ pub enum TokenVerdict {
 
 /// Whoever answers reviews; the API server's client does.
 pub trait Reviews: Send + Sync + 'static {
-    /// Posts `review` to `path` and returns the answer's body.
-    fn post<'a>(&'a self, path: &'static str, review: Value) -> BoxFuture<'a, Result<Value, String>>;
+    /// Whose token this is.
+    fn token<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<TokenVerdict, ApiError>>;
+
+    /// Whether the user may do this.
+    fn access<'a>(
+        &'a self,
+        identity: &'a Identity,
+        attributes: &'a Attributes,
+    ) -> BoxFuture<'a, Result<bool, ApiError>>;
 }
 
-pub(super) async fn token(reviews: &dyn Reviews, token: &str) -> Result<TokenVerdict, ReviewError> {
-    let error = |why| ReviewError {
-        kind: "TokenReview",
-        why,
-    };
-    let review =
-        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
-    let answer = reviews
-        .post("/apis/authentication.k8s.io/v1/tokenreviews", review)
-        .await
-        .map_err(error)?;
-    read_token(answer).map_err(|why| error(why.to_string()))
+impl Reviews for Client {
+    fn token<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<TokenVerdict, ApiError>> {
+        Box::pin(async move { Ok(verdict(self.review_token(token, &[]).await?)) })
+    }
+
+    fn access<'a>(
+        &'a self,
+        identity: &'a Identity,
+        attributes: &'a Attributes,
+    ) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(async move { Ok(self.review_access(&access_review(identity, attributes)).await?.0) })
+    }
 }
 
-fn read_token(answer: Value) -> Result<TokenVerdict, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Answer {
-        #[serde(default)]
-        status: Status,
+fn verdict(review: Review) -> TokenVerdict {
+    if !review.authenticated {
+        return TokenVerdict::Unknown;
     }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Status {
-        authenticated: bool,
-        user: User,
-    }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct User {
-        username: String,
-        uid: String,
-        groups: Vec<String>,
-        extra: BTreeMap<String, Vec<String>>,
-    }
-    let Status { authenticated, user } = serde_json::from_value::<Answer>(answer)?.status;
-    if !authenticated {
-        return Ok(TokenVerdict::Unknown);
-    }
+    let user = review.user;
     let mut groups = user.groups;
     if !groups.iter().any(|group| group == AUTHENTICATED) {
         groups.push(AUTHENTICATED.into());
     }
-    Ok(TokenVerdict::Known(Identity {
+    TokenVerdict::Known(Identity {
         user: user.username,
         uid: user.uid,
         groups,
         extra: user.extra,
-    }))
+    })
 }
 
-pub(super) async fn access(
-    reviews: &dyn Reviews,
-    identity: &Identity,
-    attributes: &Attributes,
-) -> Result<bool, ReviewError> {
-    let error = |why| ReviewError {
-        kind: "SubjectAccessReview",
-        why,
+fn access_review(identity: &Identity, attributes: &Attributes) -> AccessReview {
+    let mut review = AccessReview {
+        user: identity.user.clone(),
+        groups: identity.groups.clone(),
+        uid: identity.uid.clone(),
+        extra: identity.extra.clone(),
+        ..AccessReview::default()
     };
-    let answer = reviews
-        .post(
-            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-            access_review(identity, attributes),
-        )
-        .await
-        .map_err(error)?;
-    Ok(answer
-        .pointer("/status/allowed")
-        .and_then(Value::as_bool)
-        .unwrap_or(false))
-}
-
-fn access_review(identity: &Identity, attributes: &Attributes) -> Value {
-    let mut spec = json!({
-        "user": identity.user, "uid": identity.uid, "groups": identity.groups, "extra": identity.extra,
-    });
-    match attributes {
+    match attributes.clone() {
         Attributes::Resource {
             verb,
             group,
@@ -121,32 +78,37 @@ fn access_review(identity: &Identity, attributes: &Attributes) -> Value {
             namespace,
             name,
         } => {
-            spec["resourceAttributes"] = json!({
-                "verb": verb, "group": group, "version": version, "resource": resource,
-                "subresource": subresource, "namespace": namespace, "name": name,
+            review.resource_attributes = Some(ResourceAttributes {
+                namespace,
+                verb,
+                group,
+                version,
+                resource,
+                subresource,
+                name,
             });
         }
         Attributes::Path { verb, path } => {
-            spec["nonResourceAttributes"] = json!({"verb": verb, "path": path})
+            review.non_resource_attributes = Some(NonResourceAttributes { path, verb });
         }
     }
-    json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec})
+    review
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{from_value, json};
 
     #[test]
     fn reads_a_token_review() {
-        let known =
-            json!({"status": {"authenticated": true, "user": {"username": "ann", "groups": ["dev"]}}});
-        let TokenVerdict::Known(identity) = read_token(known).unwrap() else {
+        let known = json!({"authenticated": true, "user": {"username": "ann", "groups": ["dev"]}});
+        let TokenVerdict::Known(identity) = verdict(from_value(known).unwrap()) else {
             panic!("known")
         };
         assert_eq!((identity.user.as_str(), identity.groups.len()), ("ann", 2));
         assert_eq!(
-            read_token(json!({"status": {"error": "bad"}})).unwrap(),
+            verdict(from_value(json!({"error": "bad"})).unwrap()),
             TokenVerdict::Unknown
         );
     }
@@ -157,8 +119,8 @@ mod tests {
             verb: "get".into(),
             path: "/metrics".into(),
         };
-        let review = access_review(&Identity::anonymous(), &attributes);
-        assert_eq!(review["spec"]["nonResourceAttributes"]["path"], "/metrics");
-        assert_eq!(review["spec"]["user"], "system:anonymous");
+        let review = serde_json::to_value(access_review(&Identity::anonymous(), &attributes)).unwrap();
+        assert_eq!(review["nonResourceAttributes"]["path"], "/metrics");
+        assert_eq!(review["user"], "system:anonymous");
     }
 }

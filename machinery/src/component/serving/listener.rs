@@ -1,7 +1,6 @@
 //! Connections in, requests to a router, an orderly end.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::tls::{self, Certificates, TlsError};
+use super::tls::{self, Certificates, ClientAuthorities, TlsError};
 use crate::component::auth::Identity;
 
 /// How long a handshake may take.
@@ -62,16 +61,16 @@ impl Server {
         })
     }
 
-    /// Listens with TLS; client certificates of the authorities in `client_ca` name their users.
+    /// Listens with TLS; client certificates of `authorities` name their users.
     ///
     /// # Errors
-    /// The address could not be listened on, or a file cannot be used.
+    /// The address could not be listened on, or a certificate cannot be used.
     pub fn tls(
         address: SocketAddr,
         certificates: &Certificates,
-        client_ca: Option<&Path>,
+        authorities: &ClientAuthorities,
     ) -> Result<Self, ServeError> {
-        let config = tls::server_config(certificates, client_ca)?;
+        let config = tls::server_config(certificates, authorities)?;
         Ok(Self {
             listener: listen(address)?,
             tls: Some(TlsAcceptor::from(Arc::new(config))),

@@ -12,4 +12,4 @@ mod tls;
 pub use health::{Check, Health};
 pub use listener::{Peer, ServeError, Server};
 pub use routes::{guard, guard_by, standard};
-pub use tls::{Certificates, TlsError};
+pub use tls::{Certificates, ClientAuthorities, TlsError};

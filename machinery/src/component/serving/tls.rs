@@ -45,22 +45,46 @@ pub enum Certificates {
     SelfSigned(Vec<String>),
 }
 
+/// Whose client certificates are taken.
+#[derive(Clone, Debug, Default)]
+pub enum ClientAuthorities {
+    /// Nobody's.
+    #[default]
+    None,
+    /// Those of the authorities in a PEM file.
+    File(PathBuf),
+    /// Those of these authorities, in PEM, and where they were read.
+    Pem {
+        /// The authorities.
+        text: String,
+        /// Where they are from, for errors.
+        from: PathBuf,
+    },
+}
+
 /// How often files are looked at, at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The TLS side of a server. `client_ca` holds the authorities whose client certificates are taken.
+/// The TLS side of a server.
 pub(super) fn server_config(
     certificates: &Certificates,
-    client_ca: Option<&Path>,
+    authorities: &ClientAuthorities,
 ) -> Result<rustls::ServerConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let unusable = |error: rustls::Error| TlsError::Unusable(error.to_string());
     let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(unusable)?;
-    let builder = match client_ca {
-        Some(path) => builder.with_client_cert_verifier(verifier(path, provider)?),
-        None => builder.with_no_client_auth(),
+    let builder = match authorities {
+        ClientAuthorities::None => builder.with_no_client_auth(),
+        ClientAuthorities::File(path) => {
+            let roots = read_certificates(path);
+            builder.with_client_cert_verifier(verifier(roots, path, provider)?)
+        }
+        ClientAuthorities::Pem { text, from } => {
+            let roots = parse_certificates(text.as_bytes());
+            builder.with_client_cert_verifier(verifier(roots, from, provider)?)
+        }
     };
     let resolver: Arc<dyn ResolvesServerCert> = match certificates {
         Certificates::Files { certificate, key } => {
@@ -73,17 +97,20 @@ pub(super) fn server_config(
     Ok(config)
 }
 
+type Chain = Vec<CertificateDer<'static>>;
+
 fn verifier(
-    path: &Path,
+    authorities: Result<Chain, String>,
+    from: &Path,
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = rustls::RootCertStore::empty();
     let file = |why: String| TlsError::File {
         what: "client certificate authority",
-        path: path.into(),
+        path: from.into(),
         why,
     };
-    for certificate in read_certificates(path).map_err(&file)? {
+    for certificate in authorities.map_err(&file)? {
         roots.add(certificate).map_err(|error| file(error.to_string()))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
@@ -92,9 +119,13 @@ fn verifier(
         .map_err(|error| file(error.to_string()))
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+fn read_certificates(path: &Path) -> Result<Chain, String> {
+    parse_certificates(&std::fs::read(path).map_err(|error| error.to_string())?)
+}
+
+fn parse_certificates(pem: &[u8]) -> Result<Chain, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;
     if certificates.is_empty() {
         Err("it holds no certificate".into())
