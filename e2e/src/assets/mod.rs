@@ -104,10 +104,8 @@ impl Assets {
 /// [`Error::Packages`] if the machine lacks a compiler or the like and we may not install it; [`Error::Failed`] with
 /// the program's name, its log and its last lines.
 pub fn ensure(layout: &Layout, wanted: &[Asset], progress: &dyn Progress) -> Result<Assets> {
-    let given = std::env::var_os("KUBEBUILDER_ASSETS")
-        .filter(|v| !v.is_empty())
-        .map(PathBuf::from);
-    let given = |program: Program| program.given(given.as_deref());
+    let folder = given(layout);
+    let given = |program: Program| program.given(folder.as_deref());
     let (programs, images) = closure(wanted);
 
     let build: Vec<Program> = programs
@@ -166,6 +164,14 @@ pub fn ensure(layout: &Layout, wanted: &[Asset], progress: &dyn Progress) -> Res
             .collect(),
         layout: layout.clone(),
     })
+}
+
+/// The user's own folder of programs, if there is one and it is not ours.
+fn given(layout: &Layout) -> Option<PathBuf> {
+    let folder = std::env::var_os("KUBEBUILDER_ASSETS").filter(|v| !v.is_empty())?;
+    std::path::absolute(folder)
+        .ok()
+        .filter(|folder| *folder != layout.bin())
 }
 
 /// What is wanted and the programs inside the wanted images.
