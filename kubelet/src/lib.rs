@@ -9,7 +9,15 @@
 //!
 //! What decides is in `plan.rs` files (pure: no clock, no I/O); what acts is in `sync.rs` and `run.rs` beside them.
 //! [`node`] registers the node and keeps its status and lease; [`server`] answers on 10250 out of [`context::Node`].
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::needless_pass_by_value
+    )
+)]
 
 pub mod cgroup;
 pub mod config;

@@ -74,22 +74,18 @@ async fn watch(node: &Node, client: crate::context::ApiClient) {
     if node.config.register_node && object.wait_for(Option::is_some).await.is_err() {
         return;
     }
-    follow::follow(
-        kube::Api::all(client),
-        &node.name,
-        |seen: follow::Seen<k8s_openapi::api::core::v1::Node>| match seen {
-            follow::Seen::Present(found) => {
-                node.object.send_if_modified(|known| {
-                    let newer = known.as_ref().is_none_or(|known| {
-                        known.metadata.resource_version != found.metadata.resource_version
-                    });
-                    *known = Some(found);
-                    newer
-                });
-            }
-            follow::Seen::Absent => drop(node.object.send_replace(None)),
-            follow::Seen::Failed(error) => debug!(%error, "watching our Node"),
-        },
-    )
-    .await;
+    let on = |seen: follow::Seen<k8s_openapi::api::core::v1::Node>| match seen {
+        follow::Seen::Present(found) => {
+            node.object.send_if_modified(|known| {
+                let newer = known
+                    .as_ref()
+                    .is_none_or(|known| known.metadata.resource_version != found.metadata.resource_version);
+                *known = Some(found);
+                newer
+            });
+        }
+        follow::Seen::Absent => drop(node.object.send_replace(None)),
+        follow::Seen::Failed(error) => debug!(%error, "watching our Node"),
+    };
+    follow::follow(client, "/api/v1/nodes", &node.name, on).await;
 }
