@@ -1,5 +1,19 @@
-//! A real cluster on one machine: swaps, conformance, benchmarks.
+//! Real clusters on one machine, offline: made, swapped, measured, taken down.
+//!
+//! ```text
+//! plan        what a rig looks like, as data          machine     processes, cgroups, namespaces, links
+//! supervisor  the process that stays                  cluster     up, swap, down
+//! cli         the `rig` program                       assets      upstream's programs and images
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod assets;
+pub mod cli;
+pub mod cluster;
+pub mod logs;
+pub mod machine;
+pub mod pki;
+pub mod plan;
+pub mod state;
+pub mod supervisor;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `rig` program.
+
+fn main() -> std::process::ExitCode {
+    e2e::cli::main()
+}

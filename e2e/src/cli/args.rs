@@ -1,0 +1,125 @@
+//! Arguments of the `rig` program.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::plan::address::MAX_NODES;
+use crate::plan::choice::{Component, Origin, Use};
+
+/// A Kubernetes cluster on this machine, each of whose components is ours or upstream's.
+#[derive(Debug, Parser)]
+#[command(name = "rig")]
+pub struct Args {
+    /// State folder; one rig lives in each [default: target/rig].
+    #[arg(long, global = true, env = "STEERSMAN_RIG", value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a cluster and wait until it is Ready.
+    Up {
+        /// How many nodes.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
+        nodes: u8,
+        /// Whose program plays a component: COMPONENT=ours|upstream or NODE:COMPONENT=...; components are kubelet,
+        /// scheduler, proxy, controllers, all. Everything is ours unless said otherwise.
+        #[arg(long = "use", value_name = "CHOICE", value_delimiter = ',')]
+        uses: Vec<Use>,
+        /// Folder of our programs [default: where rig is, or target/release].
+        #[arg(long, env = "STEERSMAN_BIN", value_name = "FOLDER")]
+        bin_dir: Option<PathBuf>,
+    },
+    /// Show what runs, whose it is, and what it takes.
+    Status,
+    /// End the cluster and remove every trace of it.
+    Down,
+    /// Let the other side's program take over a component of the running cluster.
+    Swap {
+        component: Component,
+        /// `ours` or `upstream`.
+        origin: Origin,
+        /// Only on this node.
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// Run kubectl on the cluster.
+    Kubectl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Show the log of a component or of another program (etcd, kube-apiserver, containerd, supervisor).
+    Logs {
+        program: String,
+        #[arg(long)]
+        node: Option<String>,
+        /// Keep showing what is added.
+        #[arg(short, long)]
+        follow: bool,
+        /// Start this many lines before the end.
+        #[arg(long, default_value_t = 100)]
+        tail: u32,
+    },
+    /// Run a command on a node, or on the control plane's machine (cp).
+    Exec {
+        machine: String,
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn choices_are_separated_by_commas_or_repeated() {
+        let args = Args::parse_from([
+            "rig",
+            "up",
+            "--use",
+            "kubelet=upstream,proxy=ours",
+            "--use",
+            "n1:kubelet=ours",
+        ]);
+        let Command::Up { nodes, uses, .. } = args.command else {
+            panic!("not up")
+        };
+        assert_eq!(nodes, 2);
+        assert_eq!(uses.len(), 3);
+        assert_eq!(uses[2].node.as_deref(), Some("n1"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for line in [
+            "rig up --nodes 0",
+            "rig up --use kublet=ours",
+            "rig swap kubelet theirs",
+            "rig exec n1",
+        ] {
+            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_command_on_a_node_keeps_its_own_flags() {
+        let args = Args::parse_from(["rig", "exec", "n1", "--", "ip", "-6", "addr"]);
+        let Command::Exec { machine, command } = args.command else {
+            panic!("not exec")
+        };
+        assert_eq!(
+            (machine.as_str(), command.join(" ").as_str()),
+            ("n1", "ip -6 addr")
+        );
+    }
+}

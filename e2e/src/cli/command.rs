@@ -1,0 +1,129 @@
+//! One function a command.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command as Process, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use super::args::{Args, Command};
+use super::{places, status};
+use crate::cluster::progress::Progress;
+use crate::cluster::{down, swap, up};
+use crate::machine::{launch, preflight};
+use crate::plan::choice::{Component, Use};
+use crate::plan::site::{Folder, Site};
+use crate::state::State;
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let folder = places::state(args.state)?;
+    match args.command {
+        Command::Up { nodes, uses, bin_dir } => make(folder, nodes, uses, bin_dir)?,
+        Command::Status => status::show(&folder)?,
+        Command::Down => {
+            let there = down::down(&folder)?;
+            let word = if there { "is gone" } else { "was not there" };
+            eprintln!("the rig in {} {word}", folder.root().display());
+        }
+        Command::Swap {
+            component,
+            origin,
+            node,
+        } => {
+            let work = swap::swap(&folder, component, origin, node.as_deref(), Progress::new());
+            runtime()?.block_on(work)?;
+        }
+        Command::Kubectl { args } => return kubectl(&folder, &args),
+        Command::Logs {
+            program,
+            node,
+            follow,
+            tail,
+        } => return logs(&folder, &program, node, follow, tail),
+        Command::Exec { machine, command } => return exec(&folder, &machine, &command),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting a runtime")
+}
+
+fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> Result<()> {
+    preflight::root()?;
+    let assets = places::assets()?;
+    let site = Site {
+        folder,
+        upstream: assets.join("bin"),
+        ours: places::ours(bin_dir)?,
+    };
+    let rig = std::env::current_exe().context("finding this program")?;
+    let options = up::Options {
+        site,
+        images: assets.join("images"),
+        rig,
+        nodes,
+        uses,
+    };
+    let state = runtime()?.block_on(up::up(&options, Progress::new()))?;
+    print!("{}", up::guide(&options.site, &options.rig, &state));
+    Ok(())
+}
+
+fn kubectl(folder: &Folder, args: &[String]) -> Result<ExitCode> {
+    let state = State::expect(folder)?;
+    let error = Process::new(state.upstream.join("kubectl"))
+        .args(args)
+        .env("KUBECONFIG", folder.kubeconfig())
+        .exec();
+    Err(error).context("running kubectl")
+}
+
+fn logs(folder: &Folder, program: &str, node: Option<String>, follow: bool, tail: u32) -> Result<ExitCode> {
+    let program = program
+        .parse::<Component>()
+        .map_or_else(|_| program.to_owned(), |known| known.program().to_owned());
+    let name = node.map_or_else(|| program.clone(), |node| format!("{program}@{node}"));
+    let log = folder.log(&name);
+    if !log.exists() {
+        let there: Vec<String> = std::fs::read_dir(folder.logs())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                entry
+                    .path()
+                    .file_stem()
+                    .map(|stem| stem.to_string_lossy().into_owned())
+            })
+            .collect();
+        bail!(
+            "there is no log of {name}; there are those of: {}",
+            there.join(", ")
+        );
+    }
+    let mut command = Process::new("tail");
+    command.arg("-n").arg(tail.to_string());
+    if follow {
+        command.arg("-F");
+    }
+    Err(command.arg(log).exec()).context("running tail")
+}
+
+fn exec(folder: &Folder, machine: &str, command: &[String]) -> Result<ExitCode> {
+    preflight::root()?;
+    let site = State::expect(folder)?.site(folder.clone());
+    let machines = up::machines(&site)?;
+    let Some(first) = machines.get(machine) else {
+        let names: Vec<&str> = machines.keys().map(String::as_str).collect();
+        bail!("there is no machine {machine}: there are {}", names.join(", "));
+    };
+    let status = launch::attached(*first, &site.programs_cgroup(machine), command)?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
+}

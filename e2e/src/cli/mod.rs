@@ -1,0 +1,48 @@
+//! The `rig` program: arguments in, one command run, an exit status out.
+
+mod args;
+mod command;
+mod places;
+mod status;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use crate::machine::{init, launch};
+use crate::plan::site::Folder;
+use crate::supervisor::server;
+
+/// Runs `rig`. Words that start with two underscores are its own inner steps, and are not in the help.
+pub fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let word = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    let inner = match word.to_str() {
+        Some(launch::WORD) => Some(launch::run(&rest)),
+        Some(init::WORD) => Some(init::run(&rest)),
+        Some(server::WORD) => Some(supervise(&rest)),
+        _ => None,
+    };
+    let outcome = match inner {
+        Some(inner) => inner.map(|never| match never {}),
+        None => command::run(args::Args::parse()),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("rig: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn supervise(args: &[OsString]) -> Result<std::convert::Infallible> {
+    let [folder, cgroup] = args else {
+        anyhow::bail!("{} is for the rig's own use", server::WORD)
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    server::run(Folder::new(folder.into()), &cgroup.to_string_lossy())
+}

@@ -1,0 +1,109 @@
+//! `rig status`: a line a program.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams};
+
+use super::command::runtime;
+use crate::plan::site::Folder;
+use crate::state::State;
+use crate::supervisor::client::Supervisor;
+use crate::supervisor::protocol::ProgramStatus;
+
+pub fn show(folder: &Folder) -> Result<()> {
+    let state = State::expect(folder)?;
+    let programs = Supervisor::connect(folder)?.programs()?;
+    println!(
+        "{:<26} {:<9} {:>8} {:>8} {:>8} {:>6}  LAST EXIT",
+        "PROGRAM", "OF", "PID", "RSS", "CPU", "STARTS"
+    );
+    for program in &programs {
+        println!("{}", line(program, &state));
+    }
+    println!(
+        "\n{:<8} {:<7} {:<22} {:<12} PODS IN",
+        "NODE", "READY", "KUBELET", "ADDRESS"
+    );
+    for node in runtime()?.block_on(nodes(folder))? {
+        println!("{}", node_line(&node));
+    }
+    println!("\nkubeconfig: {}", folder.kubeconfig().display());
+    Ok(())
+}
+
+async fn nodes(folder: &Folder) -> Result<Vec<Node>> {
+    let nodes: Api<Node> = Api::all(crate::cluster::client(&folder.kubeconfig()).await?);
+    Ok(nodes
+        .list(&ListParams::default())
+        .await
+        .context("listing nodes")?
+        .items)
+}
+
+fn line(program: &ProgramStatus, state: &State) -> String {
+    let origin = origin(&program.binary, &state.ours, &state.upstream);
+    let (rss, cpu) = program.pid.and_then(usage).unwrap_or_default();
+    let pid = program.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    format!(
+        "{:<26} {origin:<9} {pid:>8} {:>4} MiB {cpu:>6.1} s {:>6}  {}",
+        program.instance,
+        rss / 1024 / 1024,
+        program.starts,
+        program.last_exit.as_deref().unwrap_or("")
+    )
+}
+
+fn origin(binary: &Path, ours: &Path, upstream: &Path) -> &'static str {
+    match binary.parent() {
+        Some(folder) if folder == ours => "ours",
+        Some(folder) if folder == upstream => "upstream",
+        _ => "?",
+    }
+}
+
+/// Resident bytes and seconds of processor time.
+fn usage(pid: u32) -> Option<(u64, f64)> {
+    let stat = procfs::process::Process::new(i32::try_from(pid).ok()?)
+        .ok()?
+        .stat()
+        .ok()?;
+    let ticks = procfs::ticks_per_second();
+    #[allow(clippy::cast_precision_loss)] // Seconds to one digit.
+    let seconds = (stat.utime + stat.stime) as f64 / ticks as f64;
+    Some((stat.rss * procfs::page_size(), seconds))
+}
+
+fn node_line(node: &Node) -> String {
+    let status = node.status.as_ref();
+    let ready = status
+        .and_then(|status| {
+            status
+                .conditions
+                .as_ref()?
+                .iter()
+                .find(|condition| condition.type_ == "Ready")
+        })
+        .map_or("?", |condition| condition.status.as_str());
+    let version = status
+        .and_then(|status| Some(status.node_info.as_ref()?.kubelet_version.as_str()))
+        .unwrap_or("?");
+    let address = status
+        .and_then(|status| {
+            status
+                .addresses
+                .as_ref()?
+                .iter()
+                .find(|address| address.type_ == "InternalIP")
+        })
+        .map_or("?", |address| address.address.as_str());
+    let ranges = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.pod_cidrs.clone())
+        .unwrap_or_default()
+        .join(", ");
+    let name = node.metadata.name.as_deref().unwrap_or("?");
+    format!("{name:<8} {ready:<7} {version:<22} {address:<12} {ranges}")
+}

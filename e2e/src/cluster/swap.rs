@@ -1,0 +1,142 @@
+//! `rig swap`: the other side's program takes over, under a cluster that keeps running.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+
+use super::health;
+use super::progress::Progress;
+use super::up::machines;
+use super::wait::Wait;
+use crate::plan::address::{CONTROL_PLANE, node_names, node_number};
+use crate::plan::choice::{ChoiceError, Component, Origin};
+use crate::plan::program;
+use crate::plan::site::{Folder, Site};
+use crate::state::{Lock, State};
+use crate::supervisor::client::Supervisor;
+
+/// How long a program may take to end when asked.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Gives `component` to `origin`, on `node` or wherever it runs, and waits until it works.
+pub async fn swap(
+    folder: &Folder,
+    component: Component,
+    origin: Origin,
+    node: Option<&str>,
+    progress: Progress,
+) -> Result<()> {
+    let _lock = Lock::take(folder)?;
+    let mut state = State::expect(folder)?;
+    let site = state.site(folder.clone());
+    let on = places(component, node, state.nodes)?;
+    let binary = site.binary(component, origin);
+    if !binary.exists() {
+        bail!(
+            "{} is not there: `make build` makes ours, `rig build` upstream's",
+            binary.display()
+        );
+    }
+    let mut supervisor = Supervisor::connect(folder)?;
+    for machine in on {
+        if state.choices.origin(component, &machine) == origin {
+            progress.say(&format!("{} is {origin} already", component.instance(&machine)));
+            continue;
+        }
+        let since = Instant::now();
+        replace(&site, &mut supervisor, component, origin, &machine).await?;
+        state.choices.swap(component, origin, Some(&machine));
+        state.write(folder)?;
+        progress.say(&format!(
+            "{} is {origin} now ({:.1} s)",
+            component.instance(&machine),
+            since.elapsed().as_secs_f64()
+        ));
+    }
+    if node.is_none() {
+        state.choices.swap(component, origin, None);
+        state.write(folder)?;
+    }
+    Ok(())
+}
+
+fn places(component: Component, node: Option<&str>, nodes: u8) -> Result<Vec<String>> {
+    match node {
+        None if component.on_nodes() => Ok(node_names(nodes)),
+        None => Ok(vec![CONTROL_PLANE.to_owned()]),
+        Some(node) if !component.on_nodes() => {
+            Err(ChoiceError::NotOnNodes(component, node.to_owned()).into())
+        }
+        Some(node) if node_number(node).is_none_or(|number| number > nodes) => {
+            Err(ChoiceError::NoSuchNode(node.to_owned(), nodes).into())
+        }
+        Some(node) => Ok(vec![node.to_owned()]),
+    }
+}
+
+async fn replace(
+    site: &Site,
+    supervisor: &mut Supervisor,
+    component: Component,
+    origin: Origin,
+    machine: &str,
+) -> Result<()> {
+    let instance = component.instance(machine);
+    let before = holder(site, component).await?;
+    supervisor.stop_program(&instance, GRACE)?;
+    supervisor.start_program(program::component(site, component, origin, machine))?;
+    works(site, supervisor, component, machine, before.as_deref()).await
+}
+
+/// Waits until `component` on `machine` is healthy and, where only one may lead, leads under another name than `before`.
+pub async fn works(
+    site: &Site,
+    supervisor: &mut Supervisor,
+    component: Component,
+    machine: &str,
+    before: Option<&str>,
+) -> Result<()> {
+    let instance = component.instance(machine);
+    let first = *machines(site)?
+        .get(machine)
+        .with_context(|| format!("there is no machine {machine}"))?;
+    let what = format!("{instance} works");
+    let programs = [instance];
+    let wait = Wait {
+        what: &what,
+        patience: Duration::from_secs(60),
+        programs: &programs,
+    };
+    wait.until(supervisor, || async {
+        let asked =
+            tokio::task::spawn_blocking(move || health::get(first, health::endpoint(component))).await;
+        asked
+            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("{error:#}"))?;
+        let now = holder(site, component)
+            .await
+            .map_err(|error| format!("{error:#}"))?;
+        match (&now, before) {
+            (Some(now), Some(before)) if now == before => Err(format!("the lease is still held by {before}")),
+            _ => Ok(()),
+        }
+    })
+    .await
+}
+
+/// Who leads, for components of which one may.
+pub async fn holder(site: &Site, component: Component) -> Result<Option<String>> {
+    if component.on_nodes() {
+        return Ok(None);
+    }
+    let leases: Api<Lease> = Api::namespaced(super::client(&site.folder.kubeconfig()).await?, "kube-system");
+    let lease = leases
+        .get_opt(component.program())
+        .await
+        .context("reading a lease")?;
+    Ok(lease
+        .and_then(|lease| lease.spec)
+        .and_then(|spec| spec.holder_identity))
+}

@@ -1,0 +1,366 @@
+//! `rig up`: from nothing to Ready nodes.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams};
+
+use super::progress::Progress;
+use super::wait::Wait;
+use super::{addons, down, files, images};
+use crate::machine::cgroup::Hierarchies;
+use crate::machine::{links, preflight};
+use crate::plan::address::{self, API_PORT, CONTROL_PLANE, node_name, node_names};
+use crate::plan::choice::{Choices, Component, Origin, Use};
+use crate::plan::site::Site;
+use crate::plan::{config, mounts, program};
+use crate::state::{Lock, Phase, State};
+use crate::supervisor::client::Supervisor;
+use crate::supervisor::protocol::Request;
+use crate::supervisor::record::Record;
+
+/// What is wanted of a new rig.
+pub struct Options {
+    pub site: Site,
+    /// Folder of the image archives.
+    pub images: PathBuf,
+    /// The `rig` program, which becomes the supervisor.
+    pub rig: PathBuf,
+    pub nodes: u8,
+    pub uses: Vec<Use>,
+}
+
+/// Makes the rig and waits until all of it works. What was made stays if it fails, to be looked at; `rig down` removes it.
+pub async fn up(options: &Options, progress: Progress) -> Result<State> {
+    let site = &options.site;
+    let choices = Choices::new(&options.uses, options.nodes)?;
+    preflight::check(site)?;
+    let archives = images::archives(&options.images, &images::BASIC)?;
+    check_programs(site, &choices, options.nodes)?;
+    let _lock = Lock::take(&site.folder)?;
+    clear_way(site, progress)?;
+
+    let id = site.folder.id();
+    let mut state = State {
+        phase: Phase::Starting,
+        nodes: options.nodes,
+        choices,
+        port: free_port(site)?,
+        cgroup: id.cgroup(),
+        upstream: site.upstream.clone(),
+        ours: site.ours.clone(),
+        id,
+    };
+    state.write(&site.folder)?;
+    make_cgroups(site, options.nodes)?;
+    files::write(site, options.nodes, state.port)?;
+    let mut supervisor = Supervisor::start(&site.folder, &options.rig, &site.supervisor_cgroup())?;
+    let machines = make_machines(site, &mut supervisor, &state)?;
+    progress.say(&format!(
+        "machines are there: {}",
+        machines.keys().cloned().collect::<Vec<_>>().join(", ")
+    ));
+
+    for instance in [program::etcd(site), program::apiserver(site)] {
+        supervisor.start_program(instance)?;
+    }
+    let nodes = node_names(options.nodes);
+    for node in &nodes {
+        supervisor.start_program(program::containerd(site, node))?;
+    }
+    let imports = import_images(site, &machines, &nodes, &archives);
+    api_ready(site, &mut supervisor).await?;
+    progress.say("etcd and kube-apiserver are ready");
+
+    for component in [Component::Controllers, Component::Scheduler] {
+        start(site, &mut supervisor, &state, component, CONTROL_PLANE)?;
+    }
+    supervisor.order(&Request::PodNetwork {
+        kubeconfig: site.folder.component_kubeconfig("admin"),
+    })?;
+    for import in imports {
+        import
+            .join()
+            .map_err(|_| anyhow!("importing images panicked"))??;
+    }
+    progress.say(&format!("{} images are on each node", archives.len()));
+    for node in &nodes {
+        start(site, &mut supervisor, &state, Component::Kubelet, node)?;
+        start(site, &mut supervisor, &state, Component::Proxy, node)?;
+    }
+    addons::apply(site)?;
+    nodes_ready(site, &mut supervisor, options.nodes).await?;
+    progress.say(&format!("{} nodes are Ready", options.nodes));
+    dns_ready(site, &mut supervisor, &nodes).await?;
+    progress.say("CoreDNS is rolled out");
+    state.phase = Phase::Up;
+    state.write(&site.folder)?;
+    Ok(state)
+}
+
+fn check_programs(site: &Site, choices: &Choices, nodes: u8) -> Result<()> {
+    let mut wanted: Vec<PathBuf> = [
+        "etcd",
+        "kube-apiserver",
+        "kubectl",
+        "containerd",
+        "containerd-shim-runc-v2",
+        "ctr",
+    ]
+    .into_iter()
+    .chain(["runc", "bridge", "loopback", "host-local", "portmap"])
+    .map(|name| site.upstream.join(name))
+    .collect();
+    for component in Component::ALL {
+        let on = if component.on_nodes() {
+            node_names(nodes)
+        } else {
+            vec![CONTROL_PLANE.to_owned()]
+        };
+        wanted.extend(
+            on.iter()
+                .map(|machine| site.binary(component, choices.origin(component, machine))),
+        );
+    }
+    wanted.sort();
+    wanted.dedup();
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|path| !path.exists())
+        .map(|path| format!("\n  {}", path.display()))
+        .collect();
+    if !missing.is_empty() {
+        bail!(
+            "programs are missing; `make build` makes ours, `rig build` upstream's:{}",
+            missing.concat()
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to touch a rig that runs, and removes what a dead one left.
+fn clear_way(site: &Site, progress: Progress) -> Result<()> {
+    let folder = &site.folder;
+    if Record::read(&folder.supervisor_record())?
+        .supervisor
+        .is_some_and(|supervisor| supervisor.alive())
+    {
+        bail!(
+            "a rig is up already in {}: `rig status` shows it, `rig down` ends it",
+            folder.root().display()
+        );
+    }
+    if State::read(folder)?.is_some() {
+        progress.say("removing what an earlier rig left");
+        down::remove(folder)?;
+    }
+    Ok(())
+}
+
+fn free_port(site: &Site) -> Result<u16> {
+    let id = site.folder.id();
+    (0..100)
+        .map(|attempt| id.port(attempt))
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("no loopback port is free for the API server")
+}
+
+fn make_cgroups(site: &Site, nodes: u8) -> Result<()> {
+    let hierarchies = Hierarchies::find()?;
+    hierarchies.make(&site.supervisor_cgroup())?;
+    hierarchies.make(&site.programs_cgroup(CONTROL_PLANE))?;
+    for node in node_names(nodes) {
+        hierarchies.make(&site.programs_cgroup(&node))?;
+        hierarchies.make(&site.pods_cgroup(&node))?;
+    }
+    Ok(())
+}
+
+/// Machines, cables and the way from the host's loopback to the API server.
+fn make_machines(site: &Site, supervisor: &mut Supervisor, state: &State) -> Result<BTreeMap<String, u32>> {
+    let names = std::iter::once(CONTROL_PLANE.to_owned()).chain(node_names(state.nodes));
+    for name in names {
+        supervisor.order(&Request::Machine(mounts::machine(site, &name, state.nodes)))?;
+    }
+    let machines = machines(site)?;
+    let first = |name: &str| {
+        machines
+            .get(name)
+            .copied()
+            .with_context(|| format!("machine {name} is not there"))
+    };
+    let control_plane = first(CONTROL_PLANE)?;
+    links::batch(control_plane, config::control_plane_links())?;
+    for number in 1..=state.nodes {
+        let node = first(&node_name(number))?;
+        links::batch(control_plane, config::cable(number, node))?;
+        links::batch(node, config::node_links(number))?;
+    }
+    let to = SocketAddr::from((address::control_plane().v4, API_PORT));
+    supervisor.order(&Request::Forward {
+        machine: CONTROL_PLANE.to_owned(),
+        port: state.port,
+        to,
+    })?;
+    Ok(machines)
+}
+
+/// First process of each machine of the rig.
+pub fn machines(site: &Site) -> Result<BTreeMap<String, u32>> {
+    let record = Record::read(&site.folder.supervisor_record())?;
+    Ok(record
+        .machines
+        .into_iter()
+        .map(|(name, first)| (name, first.pid))
+        .collect())
+}
+
+type Import = std::thread::JoinHandle<Result<()>>;
+
+fn import_images(
+    site: &Site,
+    machines: &BTreeMap<String, u32>,
+    nodes: &[String],
+    archives: &[PathBuf],
+) -> Vec<Import> {
+    nodes
+        .iter()
+        .filter_map(|node| Some((node.clone(), *machines.get(node)?)))
+        .map(|(node, machine)| {
+            let (site, archives) = (site.clone(), archives.to_vec());
+            std::thread::spawn(move || images::import(&site, &node, machine, &archives))
+        })
+        .collect()
+}
+
+fn start(
+    site: &Site,
+    supervisor: &mut Supervisor,
+    state: &State,
+    component: Component,
+    machine: &str,
+) -> Result<()> {
+    let origin: Origin = state.choices.origin(component, machine);
+    supervisor.start_program(program::component(site, component, origin, machine))
+}
+
+async fn api_ready(site: &Site, supervisor: &mut Supervisor) -> Result<()> {
+    let programs = ["etcd".to_owned(), "kube-apiserver".to_owned()];
+    let wait = Wait {
+        what: "kube-apiserver is ready",
+        patience: Duration::from_secs(90),
+        programs: &programs,
+    };
+    let client = super::client(&site.folder.kubeconfig()).await?;
+    wait.until(supervisor, || ready(&client)).await
+}
+
+async fn ready(client: &kube::Client) -> Result<(), String> {
+    let request = http::Request::get("/readyz")
+        .body(Vec::new())
+        .map_err(|error| error.to_string())?;
+    client
+        .request_text(request)
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// Waits until `count` nodes are Ready.
+pub async fn nodes_ready(site: &Site, supervisor: &mut Supervisor, count: u8) -> Result<()> {
+    let mut programs = vec!["kube-controller-manager".to_owned()];
+    for node in node_names(count) {
+        programs.extend([format!("containerd@{node}"), format!("kubelet@{node}")]);
+    }
+    let what = format!("{count} nodes are Ready");
+    let wait = Wait {
+        what: &what,
+        patience: Duration::from_secs(120),
+        programs: &programs,
+    };
+    let nodes: Api<Node> = Api::all(super::client(&site.folder.kubeconfig()).await?);
+    wait.until(supervisor, || async {
+        let list = nodes
+            .list(&ListParams::default())
+            .await
+            .map_err(|error| error.to_string())?;
+        let unready: Vec<String> = node_names(count)
+            .into_iter()
+            .filter(|name| !list.items.iter().any(|node| is_ready(node, name)))
+            .collect();
+        if unready.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} not Ready", unready.join(", ")))
+        }
+    })
+    .await
+}
+
+fn is_ready(node: &Node, name: &str) -> bool {
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    node.metadata.name.as_deref() == Some(name)
+        && conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn dns_ready(site: &Site, supervisor: &mut Supervisor, nodes: &[String]) -> Result<()> {
+    let mut programs = vec!["kube-controller-manager".to_owned(), "kube-scheduler".to_owned()];
+    for node in nodes {
+        programs.extend([format!("kubelet@{node}"), format!("kube-proxy@{node}")]);
+    }
+    let wait = Wait {
+        what: "CoreDNS is rolled out",
+        patience: Duration::from_secs(120),
+        programs: &programs,
+    };
+    let deployments: Api<Deployment> =
+        Api::namespaced(super::client(&site.folder.kubeconfig()).await?, "kube-system");
+    wait.until(supervisor, || async {
+        let status = deployments
+            .get("coredns")
+            .await
+            .map_err(|error| error.to_string())?
+            .status
+            .unwrap_or_default();
+        let (available, updated) = (
+            status.available_replicas.unwrap_or(0),
+            status.updated_replicas.unwrap_or(0),
+        );
+        if available >= 2 && updated >= 2 {
+            Ok(())
+        } else {
+            Err(format!("{available} of 2 replicas are available"))
+        }
+    })
+    .await
+}
+
+/// What to do with a rig that is up.
+pub fn guide(site: &Site, rig: &Path, state: &State) -> String {
+    let kubeconfig = site.folder.kubeconfig();
+    let (rig, kubeconfig) = (rig.display(), kubeconfig.display());
+    format!(
+        "
+A cluster of {} nodes is up. Its API server is on https://127.0.0.1:{}.
+
+  export KUBECONFIG={kubeconfig}
+  kubectl get nodes -o wide                  (or: {rig} kubectl -- get nodes)
+  {rig} status                         what runs, whose it is, what it takes
+  {rig} swap kubelet upstream --node n1
+  {rig} exec n1 -- ip addr             a command on a node
+  {rig} logs kubelet --node n1
+  {rig} down
+",
+        state.nodes, state.port
+    )
+}

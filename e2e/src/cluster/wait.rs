@@ -1,0 +1,78 @@
+//! Waiting for something to work, while looking after the programs that it depends on.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::logs;
+use crate::supervisor::client::Supervisor;
+use crate::supervisor::protocol::ProgramStatus;
+
+/// A program that was started this often without working is taken to be broken.
+const TOO_OFTEN: u32 = 6;
+/// Lines of a log that are quoted.
+const LINES: usize = 12;
+
+/// What is waited for, and whose fault it is if it does not come.
+pub struct Wait<'a> {
+    /// `both nodes are Ready`.
+    pub what: &'a str,
+    pub patience: Duration,
+    /// Instances whose end or log explains a failure.
+    pub programs: &'a [String],
+}
+
+impl Wait<'_> {
+    /// Asks `probe` until it says yes. It answers `Err` with what is still missing.
+    ///
+    /// # Errors
+    /// If a program keeps exiting or time runs out: names the program, its log and its last lines.
+    pub async fn until<F: Future<Output = Result<(), String>>>(
+        &self,
+        supervisor: &mut Supervisor,
+        mut probe: impl FnMut() -> F,
+    ) -> Result<()> {
+        let until = Instant::now() + self.patience;
+        loop {
+            let Err(missing) = probe().await else {
+                return Ok(());
+            };
+            let programs = supervisor.programs()?;
+            let mine = |status: &&ProgramStatus| self.programs.contains(&status.instance);
+            if let Some(broken) = programs
+                .iter()
+                .filter(mine)
+                .find(|status| status.starts >= TOO_OFTEN)
+            {
+                bail!("{} keeps exiting{}", broken.instance, explain(broken));
+            }
+            if Instant::now() > until {
+                let culprits: String = programs
+                    .iter()
+                    .filter(mine)
+                    .map(|status| format!("\n{}{}", status.instance, explain(status)))
+                    .collect();
+                bail!(
+                    "{}: not within {:?}: {missing}{culprits}",
+                    self.what,
+                    self.patience
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// The end of a program, its log and the log's last lines.
+pub fn explain(status: &ProgramStatus) -> String {
+    let exit = status
+        .last_exit
+        .as_ref()
+        .map(|exit| format!(" (last: {exit})"))
+        .unwrap_or_default();
+    format!(
+        "{exit}; the last lines of {}:\n{}",
+        status.log.display(),
+        logs::tail(&status.log, LINES)
+    )
+}
