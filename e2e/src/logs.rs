@@ -28,7 +28,10 @@ pub fn note(path: &Path, text: &str) {
     }
 }
 
-/// The last `lines` lines, each behind a bar.
+/// Longest quoted line, in characters.
+const WIDTH: usize = 240;
+
+/// The last `lines` lines, each behind a bar and cut where it is very long.
 pub fn tail(path: &Path, lines: usize) -> String {
     let text = end_of(path).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();

@@ -143,23 +143,23 @@ fn check_programs(site: &Site, choices: &Choices, nodes: u8) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to touch a rig that runs, and removes what a dead one left.
+/// Refuses to touch a rig that is up, and removes what one left that died or never came up.
 fn clear_way(site: &Site, progress: Progress) -> Result<()> {
     let folder = &site.folder;
-    if Record::read(&folder.supervisor_record())?
+    let Some(state) = State::read(folder)? else {
+        return Ok(());
+    };
+    let alive = Record::read(&folder.supervisor_record())?
         .supervisor
-        .is_some_and(|supervisor| supervisor.alive())
-    {
+        .is_some_and(|supervisor| supervisor.alive());
+    if alive && state.phase == Phase::Up {
         bail!(
             "a rig is up already in {}: `rig status` shows it, `rig down` ends it",
             folder.root().display()
         );
     }
-    if State::read(folder)?.is_some() {
-        progress.say("removing what an earlier rig left");
-        down::remove(folder)?;
-    }
-    Ok(())
+    progress.say("removing what an earlier rig left");
+    down::remove(folder)
 }
 
 fn free_port(site: &Site) -> Result<u16> {

@@ -10,8 +10,9 @@ use crate::supervisor::protocol::ProgramStatus;
 
 /// A program that was started this often without working is taken to be broken.
 const TOO_OFTEN: u32 = 6;
-/// Lines of a log that are quoted.
+/// Lines that are quoted of the log of a program that is broken, and of one that may have to do with a delay.
 const LINES: usize = 12;
+const FEW_LINES: usize = 3;
 
 /// What is waited for, and whose fault it is if it does not come.
 pub struct Wait<'a> {
@@ -44,13 +45,13 @@ impl Wait<'_> {
                 .filter(mine)
                 .find(|status| status.starts >= TOO_OFTEN)
             {
-                bail!("{} keeps exiting{}", broken.instance, explain(broken));
+                bail!("{} keeps exiting{}", broken.instance, explain(broken, LINES));
             }
             if Instant::now() > until {
                 let culprits: String = programs
                     .iter()
                     .filter(mine)
-                    .map(|status| format!("\n{}{}", status.instance, explain(status)))
+                    .map(|status| format!("\n{}{}", status.instance, explain(status, FEW_LINES)))
                     .collect();
                 bail!(
                     "{}: not within {:?}: {missing}{culprits}",
@@ -64,7 +65,7 @@ impl Wait<'_> {
 }
 
 /// The end of a program, its log and the log's last lines.
-pub fn explain(status: &ProgramStatus) -> String {
+fn explain(status: &ProgramStatus, lines: usize) -> String {
     let exit = status
         .last_exit
         .as_ref()
@@ -73,6 +74,6 @@ pub fn explain(status: &ProgramStatus) -> String {
     format!(
         "{exit}; the last lines of {}:\n{}",
         status.log.display(),
-        logs::tail(&status.log, LINES)
+        logs::tail(&status.log, lines)
     )
 }

@@ -143,8 +143,7 @@ pub fn pod_routes(number: u8, ranges: &[IpNet]) -> String {
         .iter()
         .map(|range| {
             let via: IpAddr = address::node(number).like(range.addr());
-            let family = if via.is_ipv6() { "-6 " } else { "" };
-            format!("{family}route replace {range} via {via}\n")
+            format!("route replace {range} via {via}\n")
         })
         .collect()
 }
@@ -170,7 +169,7 @@ pub fn node_links(number: u8) -> String {
     let (own, gateway) = (address::node(number), address::control_plane());
     format!(
         "link set lo up\naddr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n\
-         route add default via {}\n-6 route add default via {}\n",
+         route add default via {}\nroute add ::/0 via {}\n",
         own.v4, own.v6, gateway.v4, gateway.v6
     )
 }
@@ -224,7 +223,7 @@ mod tests {
     fn pods_of_a_node_are_reached_through_its_addresses_of_the_same_family() {
         assert_eq!(
             pod_routes(2, &ranges()),
-            "route replace 10.244.3.0/24 via 198.18.0.12\n-6 route replace fd00:10:244:3::/64 via fd98:18::c\n"
+            "route replace 10.244.3.0/24 via 198.18.0.12\nroute replace fd00:10:244:3::/64 via fd98:18::c\n"
         );
     }
 
