@@ -35,9 +35,8 @@ const WIDTH: usize = 240;
 pub fn tail(path: &Path, lines: usize) -> String {
     let text = end_of(path).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
-    all.iter()
-        .skip(all.len().saturating_sub(lines))
-        .map(|line| format!("    | {line}\n"))
+    let last = all.iter().skip(all.len().saturating_sub(lines));
+    last.map(|line| format!("    | {}\n", line.chars().take(WIDTH).collect::<String>()))
         .collect()
 }
 

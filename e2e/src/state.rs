@@ -33,7 +33,7 @@ pub struct State {
     /// Loopback port of the API server.
     pub port: u16,
     pub cgroup: String,
-    pub upstream: PathBuf,
+    /// Folder of our programs.
     pub ours: PathBuf,
 }
 
@@ -71,7 +71,6 @@ impl State {
     pub fn site(&self, folder: Folder) -> Site {
         Site {
             folder,
-            upstream: self.upstream.clone(),
             ours: self.ours.clone(),
         }
     }
@@ -98,7 +97,7 @@ impl Lock {
     /// If another command holds it.
     pub fn take(folder: &Folder) -> Result<Self> {
         fs::create_dir_all(folder.root()).with_context(|| format!("making {}", folder.root().display()))?;
-        let path = folder.root().join("lock");
+        let path = folder.lock();
         let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
         if flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_err() {
             bail!(
@@ -132,7 +131,6 @@ mod tests {
             choices: Choices::new(&["n1:kubelet=upstream".parse().unwrap()], 2).unwrap(),
             port: 21_000,
             cgroup: folder.id().cgroup(),
-            upstream: "/a".into(),
             ours: "/b".into(),
         };
         state.write(&folder).unwrap();

@@ -33,6 +33,12 @@ pub enum Command {
         #[arg(long, env = "STEERSMAN_BIN", value_name = "FOLDER")]
         bin_dir: Option<PathBuf>,
     },
+    /// Make what a cluster needs of upstream's: programs and images. `up` does it too.
+    #[command(alias = "build")]
+    Assets {
+        /// Only these: etcd, kubelet, agnhost, ...
+        names: Vec<String>,
+    },
     /// Show what runs, whose it is, and what it takes.
     Status,
     /// End the cluster and remove every trace of it.

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 
 use super::args::{Args, Command};
 use super::{places, status};
+use crate::assets;
 use crate::cluster::progress::Progress;
-use crate::cluster::{down, swap, up};
+use crate::cluster::{down, swap, up, upstream};
 use crate::machine::{launch, preflight};
 use crate::plan::choice::{Component, Use};
 use crate::plan::site::{Folder, Site};
@@ -19,6 +20,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let folder = places::state(args.state)?;
     match args.command {
         Command::Up { nodes, uses, bin_dir } => make(folder, nodes, uses, bin_dir)?,
+        Command::Assets { names } => {
+            upstream::ensure_named(&places::assets()?, &names, &assets::Terminal::default())?;
+        }
         Command::Status => status::show(&folder)?,
         Command::Down => {
             let there = down::down(&folder)?;
@@ -54,16 +58,15 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> Result<()> {
     preflight::root()?;
-    let assets = places::assets()?;
+    let assets = upstream::ensure(&places::assets()?, &assets::Terminal::default())?;
     let site = Site {
         folder,
-        upstream: assets.join("bin"),
         ours: places::ours(bin_dir)?,
     };
     let rig = std::env::current_exe().context("finding this program")?;
     let options = up::Options {
         site,
-        images: assets.join("images"),
+        assets,
         rig,
         nodes,
         uses,
@@ -74,8 +77,8 @@ fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> 
 }
 
 fn kubectl(folder: &Folder, args: &[String]) -> Result<ExitCode> {
-    let state = State::expect(folder)?;
-    let error = Process::new(state.upstream.join("kubectl"))
+    State::expect(folder)?;
+    let error = Process::new(folder.upstream().join("kubectl"))
         .args(args)
         .env("KUBECONFIG", folder.kubeconfig())
         .exec();

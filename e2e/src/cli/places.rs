@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::assets::Layout;
 use crate::plan::site::Folder;
 
 /// The folder of the checkout that we are in, or that this program was built in.
@@ -60,11 +61,8 @@ pub fn ours(given: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// Upstream's programs and the images: `STEERSMAN_ASSETS`, or `target/assets` of the checkout.
-pub fn assets() -> Result<PathBuf> {
-    match std::env::var_os("STEERSMAN_ASSETS") {
-        Some(folder) => resolve(Path::new(&folder)),
-        None => resolve(&checkout()?.join("target/assets")),
-    }
+pub fn assets() -> Result<Layout> {
+    Ok(Layout::from_env(checkout()?.join("target/assets")))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub fn show(folder: &Folder) -> Result<()> {
         "PROGRAM", "OF", "PID", "RSS", "CPU", "STARTS"
     );
     for program in &programs {
-        println!("{}", line(program, &state));
+        println!("{}", line(program, &state, &folder.upstream()));
     }
     println!(
         "\n{:<8} {:<7} {:<22} {:<12} PODS IN",
@@ -42,8 +42,8 @@ async fn nodes(folder: &Folder) -> Result<Vec<Node>> {
         .items)
 }
 
-fn line(program: &ProgramStatus, state: &State) -> String {
-    let origin = origin(&program.binary, &state.ours, &state.upstream);
+fn line(program: &ProgramStatus, state: &State, upstream: &Path) -> String {
+    let origin = origin(&program.binary, &state.ours, upstream);
     let (rss, cpu) = program.pid.and_then(usage).unwrap_or_default();
     let pid = program.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
     format!(

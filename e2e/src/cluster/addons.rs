@@ -11,7 +11,7 @@ const COREDNS: &str = include_str!("../../manifests/coredns.yaml");
 
 /// Applies CoreDNS and the `kube-dns` Service.
 pub fn apply(site: &Site) -> Result<()> {
-    let mut kubectl = Command::new(site.upstream.join("kubectl"))
+    let mut kubectl = Command::new(site.upstream().join("kubectl"))
         .arg("--kubeconfig")
         .arg(site.folder.kubeconfig())
         .args(["apply", "--server-side", "-f", "-"])

@@ -22,12 +22,13 @@ pub fn down(folder: &Folder) -> Result<bool> {
     if there || folder.root().exists() {
         let _lock = Lock::take(folder)?;
         remove(folder)?;
-        fs::remove_dir_all(folder.root()).with_context(|| format!("removing {}", folder.root().display()))?;
+        // What is not ours stays, and so the folder with it.
+        let _ = fs::remove_file(folder.lock()).and_then(|()| fs::remove_dir(folder.root()));
     }
     Ok(there)
 }
 
-/// Ends every process, removes the cgroups and empties the folder but for its lock.
+/// Ends every process, removes the cgroups and what the rig wrote to the folder, but for its lock.
 ///
 /// The supervisor goes first, for it starts programs again; then the first process of each machine, which takes all of
 /// its process namespace along; then whatever else is in the rig's cgroups.
@@ -45,14 +46,11 @@ pub fn remove(folder: &Folder) -> Result<()> {
         supervisor.wait_gone(PATIENCE);
     }
     Hierarchies::find()?.clear(&folder.id().cgroup(), PATIENCE)?;
-    for entry in fs::read_dir(folder.root()).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if entry.file_name() == "lock" {
-            continue;
-        }
-        let removed = match entry.file_type() {
-            Ok(kind) if kind.is_dir() => fs::remove_dir_all(&path),
-            _ => fs::remove_file(&path),
+    for path in folder.contents() {
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
         };
         match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {

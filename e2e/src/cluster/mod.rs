@@ -14,6 +14,7 @@ pub mod images;
 pub mod progress;
 pub mod swap;
 pub mod up;
+pub mod upstream;
 pub mod wait;
 
 use std::path::Path;

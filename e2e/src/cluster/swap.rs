@@ -34,10 +34,7 @@ pub async fn swap(
     let on = places(component, node, state.nodes)?;
     let binary = site.binary(component, origin);
     if !binary.exists() {
-        bail!(
-            "{} is not there: `make build` makes ours, `rig build` upstream's",
-            binary.display()
-        );
+        bail!("{} is not there: `make build` makes it", binary.display());
     }
     let mut supervisor = Supervisor::connect(folder)?;
     for machine in on {

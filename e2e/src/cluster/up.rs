@@ -12,7 +12,8 @@ use kube::api::{Api, ListParams};
 
 use super::progress::Progress;
 use super::wait::Wait;
-use super::{addons, down, files, images};
+use super::{addons, down, files, images, upstream};
+use crate::assets::Assets;
 use crate::machine::cgroup::Hierarchies;
 use crate::machine::{links, preflight};
 use crate::plan::address::{self, API_PORT, CONTROL_PLANE, node_name, node_names};
@@ -27,8 +28,8 @@ use crate::supervisor::record::Record;
 /// What is wanted of a new rig.
 pub struct Options {
     pub site: Site,
-    /// Folder of the image archives.
-    pub images: PathBuf,
+    /// Upstream's programs and images, made already.
+    pub assets: Assets,
     /// The `rig` program, which becomes the supervisor.
     pub rig: PathBuf,
     pub nodes: u8,
@@ -40,7 +41,7 @@ pub async fn up(options: &Options, progress: Progress) -> Result<State> {
     let site = &options.site;
     let choices = Choices::new(&options.uses, options.nodes)?;
     preflight::check(site)?;
-    let archives = images::archives(&options.images, &images::BASIC)?;
+    let archives = upstream::archives(&options.assets)?;
     check_programs(site, &choices, options.nodes)?;
     let _lock = Lock::take(&site.folder)?;
     clear_way(site, progress)?;
@@ -52,12 +53,12 @@ pub async fn up(options: &Options, progress: Progress) -> Result<State> {
         choices,
         port: free_port(site)?,
         cgroup: id.cgroup(),
-        upstream: site.upstream.clone(),
         ours: site.ours.clone(),
         id,
     };
     state.write(&site.folder)?;
     make_cgroups(site, options.nodes)?;
+    upstream::gather(&site.folder, &options.assets)?;
     files::write(site, options.nodes, state.port)?;
     let mut supervisor = Supervisor::start(&site.folder, &options.rig, &site.supervisor_cgroup())?;
     let machines = make_machines(site, &mut supervisor, &state)?;
@@ -103,41 +104,28 @@ pub async fn up(options: &Options, progress: Progress) -> Result<State> {
     Ok(state)
 }
 
+/// Upstream's programs are there; ours may not have been built.
 fn check_programs(site: &Site, choices: &Choices, nodes: u8) -> Result<()> {
-    let mut wanted: Vec<PathBuf> = [
-        "etcd",
-        "kube-apiserver",
-        "kubectl",
-        "containerd",
-        "containerd-shim-runc-v2",
-        "ctr",
-    ]
-    .into_iter()
-    .chain(["runc", "bridge", "loopback", "host-local", "portmap"])
-    .map(|name| site.upstream.join(name))
-    .collect();
-    for component in Component::ALL {
-        let on = if component.on_nodes() {
+    let ours = |component: &Component| {
+        let mut machines = if component.on_nodes() {
             node_names(nodes)
         } else {
             vec![CONTROL_PLANE.to_owned()]
         };
-        wanted.extend(
-            on.iter()
-                .map(|machine| site.binary(component, choices.origin(component, machine))),
-        );
-    }
-    wanted.sort();
-    wanted.dedup();
-    let missing: Vec<String> = wanted
-        .iter()
+        machines.retain(|machine| choices.origin(*component, machine) == Origin::Ours);
+        !machines.is_empty()
+    };
+    let wanted = Component::ALL
+        .into_iter()
+        .filter(ours)
+        .map(|component| site.binary(component, Origin::Ours));
+    let missing: String = wanted
         .filter(|path| !path.exists())
         .map(|path| format!("\n  {}", path.display()))
         .collect();
     if !missing.is_empty() {
         bail!(
-            "programs are missing; `make build` makes ours, `rig build` upstream's:{}",
-            missing.concat()
+            "programs of ours are not there; `make build` makes them, --bin-dir says where else they are:{missing}"
         );
     }
     Ok(())

@@ -38,23 +38,16 @@ impl Hierarchies {
                 .map(|mount| mount.mount_point.clone())
                 .collect()
         };
-        let first = of_kind("cgroup");
-        if !first.is_empty() {
-            return Ok(Self {
-                roots: first,
-                unified: false,
-            });
-        }
-        let second = of_kind("cgroup2");
-        if second.is_empty() {
+        let (mut roots, second) = (of_kind("cgroup"), of_kind("cgroup2"));
+        let unified = roots.is_empty();
+        if unified && second.is_empty() {
             bail!(
                 "no cgroup hierarchy is mounted below {ROOT}: a rig needs one (mount -t cgroup2 none {ROOT})"
             );
         }
-        Ok(Self {
-            roots: second,
-            unified: true,
-        })
+        // Where both are mounted, containers are in both.
+        roots.extend(second);
+        Ok(Self { roots, unified })
     }
 
     /// Makes `name` (relative to the root of each hierarchy) and those above it.

@@ -30,11 +30,11 @@ pub fn check(site: &Site) -> Result<()> {
     if !missing.is_empty() {
         bail!("programs are missing: apt-get install {}", missing.join(" "));
     }
-    for folder in [site.folder.root(), &site.upstream, &site.ours] {
+    for folder in [site.folder.root(), &site.ours] {
         if let Some(covered) = COVERED.iter().find(|covered| folder.starts_with(covered)) {
             bail!(
                 "{} is below {covered}, which every machine of a rig covers with its own: \
-                 choose another folder (STEERSMAN_RIG, STEERSMAN_ASSETS, --bin-dir)",
+                 choose another folder (STEERSMAN_RIG, --bin-dir)",
                 folder.display()
             );
         }

@@ -67,7 +67,8 @@ pub fn proxy(site: &Site, node: &str) -> String {
 
 /// containerd's configuration, the same on every node: each has its own `/run` and `/var/lib/containerd`.
 pub fn containerd(site: &Site) -> String {
-    let upstream = site.upstream.display();
+    let upstream = site.upstream();
+    let upstream = upstream.display();
     format!(
         "version = 3
 root = '/var/lib/containerd'

@@ -226,7 +226,6 @@ mod tests {
     fn site() -> Site {
         Site {
             folder: Folder::new("/s".into()),
-            upstream: "/a".into(),
             ours: "/o".into(),
         }
     }

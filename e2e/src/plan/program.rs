@@ -30,7 +30,7 @@ fn show(path: &Path) -> String {
 fn program(site: &Site, instance: String, machine: &str, binary: &Path, flags: Vec<String>) -> Program {
     let path = format!(
         "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        show(&site.upstream)
+        show(&site.upstream())
     );
     Program {
         log: site.folder.log(&instance),
@@ -57,7 +57,7 @@ pub fn etcd(site: &Site) -> Program {
         site,
         "etcd".to_owned(),
         CONTROL_PLANE,
-        &site.upstream.join("etcd"),
+        &site.upstream().join("etcd"),
         flags,
     )
 }
@@ -106,7 +106,7 @@ pub fn apiserver(site: &Site) -> Program {
         site,
         "kube-apiserver".to_owned(),
         CONTROL_PLANE,
-        &site.upstream.join("kube-apiserver"),
+        &site.upstream().join("kube-apiserver"),
         flags,
     )
 }
@@ -121,7 +121,7 @@ pub fn containerd(site: &Site, node: &str) -> Program {
         site,
         format!("containerd@{node}"),
         node,
-        &site.upstream.join("containerd"),
+        &site.upstream().join("containerd"),
         flags,
     )
 }
@@ -223,7 +223,6 @@ mod tests {
     fn site() -> Site {
         Site {
             folder: Folder::new("/s".into()),
-            upstream: "/assets/bin".into(),
             ours: "/target/release".into(),
         }
     }
@@ -235,7 +234,7 @@ mod tests {
             let ours = component(&site(), which, Origin::Ours, machine);
             let mut upstream = component(&site(), which, Origin::Upstream, machine);
             assert_eq!(ours.argv[0], format!("/target/release/{}", which.program()));
-            assert_eq!(upstream.argv[0], format!("/assets/bin/{}", which.program()));
+            assert_eq!(upstream.argv[0], format!("/s/upstream/{}", which.program()));
             upstream.argv[0].clone_from(&ours.argv[0]);
             assert_eq!(ours, upstream);
         }

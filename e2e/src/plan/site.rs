@@ -12,6 +12,7 @@ use super::identity::RigId;
 /// supervisor.json       processes, by pid and start time             logs/        one file a program
 /// supervisor.sock       the supervisor's socket                      pki/         keys and certificates
 /// config/               configuration files and kubeconfigs          etcd/        the store
+/// upstream/             links to upstream's programs                 lock         held by commands that change the rig
 /// machines/NAME/        what is private to a machine: mounts, containerd, kubelet, logs
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,29 @@ impl Folder {
         self.config(&format!("{user}.kubeconfig"))
     }
 
+    /// Links to upstream's programs.
+    pub fn upstream(&self) -> PathBuf {
+        self.0.join("upstream")
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    /// Everything that a rig writes here, and `rig down` removes; the lock, which is held meanwhile, is not among it.
+    pub fn contents(&self) -> Vec<PathBuf> {
+        let mut contents = vec![
+            self.supervisor_record(),
+            self.0.join(self.socket_name()),
+            self.kubeconfig(),
+        ];
+        contents
+            .extend(["logs", "pki", "config", "etcd", "machines", "upstream"].map(|name| self.0.join(name)));
+        // Last: while it is there, so may be the rest.
+        contents.push(self.state());
+        contents
+    }
+
     pub fn etcd(&self) -> PathBuf {
         self.0.join("etcd")
     }
@@ -98,17 +122,20 @@ impl Folder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     pub folder: Folder,
-    /// Upstream's programs, containerd, runc, CNI plugins.
-    pub upstream: PathBuf,
     /// Ours.
     pub ours: PathBuf,
 }
 
 impl Site {
+    /// Folder of upstream's programs, containerd, runc and the CNI plugins.
+    pub fn upstream(&self) -> PathBuf {
+        self.folder.upstream()
+    }
+
     pub fn binary(&self, component: Component, origin: Origin) -> PathBuf {
         match origin {
             Origin::Ours => self.ours.join(component.program()),
-            Origin::Upstream => self.upstream.join(component.program()),
+            Origin::Upstream => self.upstream().join(component.program()),
         }
     }
 
