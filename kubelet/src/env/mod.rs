@@ -46,7 +46,7 @@ impl Environments {
     /// For this node; `objects` is shared with [`crate::volume::Volumes`]. Begins to follow the cluster's Services.
     #[must_use]
     pub fn new(node: Arc<Node>, objects: Arc<Objects>) -> Self {
-        let services = Services::start(node.client.clone());
+        let services = Services::start(node.api.as_ref());
         Self {
             node,
             objects,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use machinery::meta::{Object, ObjectMeta};
 use serde::Deserialize;
 
 /// The Service whose variables every pod gets.
@@ -10,16 +11,15 @@ const MASTER: (&str, &str) = ("default", "kubernetes");
 /// What is read of a Service.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Service {
-    pub metadata: Named,
+    pub metadata: ObjectMeta,
     #[serde(default)]
     pub spec: Spec,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
-pub(crate) struct Named {
-    #[serde(default)]
-    pub namespace: Box<str>,
-    pub name: Box<str>,
+impl Object for Service {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -54,7 +54,10 @@ pub(crate) fn variables<'a>(
 ) -> BTreeMap<String, String> {
     let mut chosen: BTreeMap<&str, &Service> = BTreeMap::new();
     for service in services.filter(|service| service.has_address()) {
-        let (ns, name) = (&*service.metadata.namespace, &*service.metadata.name);
+        let (ns, name) = (
+            service.metadata.namespace.as_str(),
+            service.metadata.name.as_str(),
+        );
         if (ns, name) == MASTER {
             chosen.entry(name).or_insert(service);
         } else if links && ns == namespace {

@@ -1,21 +1,22 @@
-//! Watches without a cache behind them: one object by name (the only kind of watch that a node may hold on ConfigMaps,
-//! Secrets and its own Node), or a small collection whose keeper wants just a few fields.
+//! Follows one object by name: the only kind of watch that a node may hold on ConfigMaps, Secrets and its own Node.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use kube::api::{WatchEvent, WatchParams};
-use kube::core::Request;
 use machinery::arith::backoff::Backoff;
+use machinery::client::{ApiError, Client, ListOptions};
+use machinery::meta::Resource;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::context::ApiClient;
-
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
-/// Seconds after which the API server ends a watch; it is opened again at once.
-const WATCH_SECONDS: u32 = 290;
+/// Beside what is watched: begin with what is there, say when that is told, end after a while.
+const STREAM: [(&str, &str); 4] = [
+    ("sendInitialEvents", "true"),
+    ("resourceVersionMatch", "NotOlderThan"),
+    ("allowWatchBookmarks", "true"),
+    ("timeoutSeconds", "570"),
+];
 
 /// What a watch of one object says.
 #[derive(Clone, Debug)]
@@ -28,91 +29,126 @@ pub enum Seen<K> {
     Failed(String),
 }
 
-/// What a watch of a collection says. Every (re)connection tells all that is there, then `Complete`.
-#[derive(Debug)]
-pub enum Told<K> {
-    /// A connection was made: what it does not tell before `Complete` is gone.
-    Started,
-    /// Added or changed.
-    Present(K),
-    /// Deleted.
-    Gone(K),
-    /// All that there is has been told.
-    Complete,
-    /// As [`Seen::Failed`].
-    Failed(String),
-}
-
-/// Calls `on` with every state of the object `name` of the collection at `path`, until the future is dropped.
+/// Calls `on` with every state of an object, from now until the future is dropped.
 ///
 /// A watch that ends is opened again and starts with the current state, so a delete that fell into the gap is seen too.
-pub async fn follow<K>(client: ApiClient, path: &str, name: &str, mut on: impl FnMut(Seen<K>))
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    let mut present = false;
-    follow_all(client, path, Some(name), |told| match told {
-        Told::Started => present = false,
-        Told::Present(object) => {
-            present = true;
-            on(Seen::Present(Arc::new(object)));
-        }
-        Told::Gone(_) => {
-            present = false;
-            on(Seen::Absent);
-        }
-        Told::Complete if present => {}
-        Told::Complete => on(Seen::Absent),
-        Told::Failed(error) => on(Seen::Failed(error)),
-    })
-    .await;
-}
-
-/// Calls `on` with what happens in the collection at `path`, of one object only if `name` says so.
-pub async fn follow_all<K>(client: ApiClient, path: &str, name: Option<&str>, mut on: impl FnMut(Told<K>))
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    let mut params = WatchParams::default().initial_events().timeout(WATCH_SECONDS);
-    if let Some(name) = name {
-        params = params.fields(&format!("metadata.name={name}"));
-    }
+pub async fn follow<K: DeserializeOwned>(
+    client: Client,
+    resource: &Resource,
+    namespace: &str,
+    name: &str,
+    mut on: impl FnMut(Seen<K>),
+) {
+    let options = ListOptions::default().fields(format!("metadata.name={name}"));
     let mut backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(30)).with_jitter(0.2);
     loop {
-        match watch_once(&client, path, &params, &mut on).await {
+        match watch_once(&client, resource, namespace, &options, &mut on).await {
             Ok(()) => backoff.reset(),
-            Err(error) => on(Told::Failed(error.to_string())),
+            Err(why) => on(Seen::Failed(why)),
         }
         tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 
-async fn watch_once<K>(
-    client: &ApiClient,
-    path: &str,
-    params: &WatchParams,
-    on: &mut impl FnMut(Told<K>),
-) -> Result<(), kube::Error>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    let request = Request::new(path)
-        .watch(params, "")
-        .map_err(kube::Error::BuildRequest)?;
-    let events = client.request_events::<K>(request).await?;
-    let mut events = std::pin::pin!(events);
-    on(Told::Started);
-    while let Some(event) = events.try_next().await? {
-        match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => on(Told::Present(object)),
-            WatchEvent::Deleted(object) => on(Told::Gone(object)),
-            WatchEvent::Bookmark(bookmark) => {
-                if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
-                    on(Told::Complete);
+/// The words of the API server if it refused, else what happened.
+pub(crate) fn words(error: &ApiError) -> String {
+    error
+        .status()
+        .map_or_else(|| error.to_string(), |status| status.message.clone())
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
+enum Event<K> {
+    Added(K),
+    Modified(K),
+    Deleted(serde::de::IgnoredAny),
+    Bookmark(Bookmark),
+    Error(machinery::client::ErrorStatus),
+}
+
+#[derive(Deserialize)]
+struct Bookmark {
+    metadata: machinery::meta::ObjectMeta,
+}
+
+async fn watch_once<K: DeserializeOwned>(
+    client: &Client,
+    resource: &Resource,
+    namespace: &str,
+    options: &ListOptions,
+    on: &mut impl FnMut(Seen<K>),
+) -> Result<(), String> {
+    let mut body = client
+        .watch(resource, namespace, options, &STREAM, false)
+        .await
+        .map_err(|error| words(&error))?;
+    let mut present = false;
+    let mut pending: Vec<u8> = Vec::new();
+    while let Some(piece) = body.next().await.map_err(|error| error.to_string())? {
+        pending.extend_from_slice(&piece);
+        let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else {
+            continue;
+        };
+        let rest = pending.split_off(end + 1);
+        for line in pending
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice(line).map_err(|error| error.to_string())? {
+                Event::Added(object) | Event::Modified(object) => {
+                    present = true;
+                    on(Seen::Present(Arc::new(object)));
                 }
+                Event::Deleted(_) => {
+                    present = false;
+                    on(Seen::Absent);
+                }
+                Event::Bookmark(bookmark) => {
+                    if !present && bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
+                        on(Seen::Absent);
+                    }
+                }
+                Event::Error(status) => return Err(status.message),
             }
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
         }
+        pending = rest;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_of_a_watch_is_read() {
+        let read = |line: &str| match serde_json::from_str::<Event<serde_json::Value>>(line).unwrap() {
+            Event::Added(object) | Event::Modified(object) => format!("+{object}"),
+            Event::Deleted(_) => "-".to_owned(),
+            Event::Bookmark(mark) => {
+                format!("@{}", mark.metadata.annotations.contains_key(INITIAL_EVENTS_END))
+            }
+            Event::Error(status) => format!("!{}", status.message),
+        };
+        for (line, want) in [
+            (r#"{"type":"ADDED","object":1}"#, "+1"),
+            (r#"{"type":"MODIFIED","object":2}"#, "+2"),
+            (r#"{"type":"DELETED","object":{"metadata":{}}}"#, "-"),
+            (
+                r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"1"}}}"#,
+                "@false",
+            ),
+            (
+                r#"{"type":"BOOKMARK","object":{"metadata":{"annotations":{"k8s.io/initial-events-end":"true"}}}}"#,
+                "@true",
+            ),
+            (
+                r#"{"type":"ERROR","object":{"kind":"Status","message":"too old","code":410}}"#,
+                "!too old",
+            ),
+        ] {
+            assert_eq!(read(line), want, "{line}");
+        }
+    }
 }

@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
-use kube::api::PostParams;
 use machinery::arith::backoff::{Backoff, jitter};
+use machinery::client::{ApiError, Client};
+use machinery::meta::resources::LEASES;
 use tracing::{debug, warn};
 
 use super::lease::{NAMESPACE, renewed};
-use crate::context::{ApiClient, Node};
+use crate::context::Node;
 
 /// Times a renewal is tried before the next period.
 const TRIES: u32 = 5;
 
 /// Renews the lease four times within its duration, until dropped.
-pub async fn run(node: Arc<Node>, client: ApiClient) {
+pub async fn run(node: Arc<Node>, client: Client) {
     let seconds = node.config.node_lease_duration_seconds;
     let period = Duration::from_secs(u64::try_from(seconds).unwrap_or(40)) / 4;
     let keeper = Keeper {
-        api: Api::namespaced(client, NAMESPACE),
+        api: client,
         node,
         seconds,
     };
@@ -38,7 +38,7 @@ pub async fn run(node: Arc<Node>, client: ApiClient) {
 }
 
 struct Keeper {
-    api: Api<Lease>,
+    api: Client,
     node: Arc<Node>,
     seconds: i32,
 }
@@ -66,7 +66,7 @@ impl Keeper {
         }
     }
 
-    async fn write(&self, latest: Option<&Lease>) -> Result<Lease, kube::Error> {
+    async fn write(&self, latest: Option<&Lease>) -> Result<Lease, ApiError> {
         let name = &*self.node.name;
         let uid = self
             .node
@@ -78,14 +78,18 @@ impl Keeper {
         let base = match latest {
             Some(_) => latest,
             None => {
-                found = self.api.get_opt(name).await?;
+                found = match self.api.get::<Lease>(&LEASES, NAMESPACE, name).await {
+                    Ok(lease) => Some(lease),
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error),
+                };
                 found.as_ref()
             }
         };
         let lease = renewed(base, name, uid.as_deref(), self.seconds, Timestamp::now());
         match base {
-            None => self.api.create(&PostParams::default(), &lease).await,
-            Some(_) => self.api.replace(name, &PostParams::default(), &lease).await,
+            None => self.api.create(&LEASES, NAMESPACE, &lease).await,
+            Some(_) => self.api.update(&LEASES, NAMESPACE, name, &lease).await,
         }
     }
 }

@@ -49,7 +49,7 @@ pub fn observe(node: &Arc<Node>) -> anyhow::Result<()> {
 
 /// Registers the node and keeps its status and lease until `stop`. Without an API server there is nothing to do.
 pub async fn run(node: Arc<Node>, stop: CancellationToken) {
-    let Some(client) = node.client.clone() else { return };
+    let Some(client) = node.api.clone() else { return };
     let keeper = match sync::Keeper::new(Arc::clone(&node)) {
         Ok(keeper) => keeper,
         Err(error) => {
@@ -68,7 +68,7 @@ pub async fn run(node: Arc<Node>, stop: CancellationToken) {
 }
 
 /// Keeps `object` as the API has it: labels, taints and the pod range are written by others.
-async fn watch(node: &Node, client: crate::context::ApiClient) {
+async fn watch(node: &Node, client: machinery::client::Client) {
     // Nothing to see before the node is registered.
     let mut object = node.object.subscribe();
     if node.config.register_node && object.wait_for(Option::is_some).await.is_err() {
@@ -87,5 +87,5 @@ async fn watch(node: &Node, client: crate::context::ApiClient) {
         follow::Seen::Absent => drop(node.object.send_replace(None)),
         follow::Seen::Failed(error) => debug!(%error, "watching our Node"),
     };
-    follow::follow(client, "/api/v1/nodes", &node.name, on).await;
+    follow::follow(client, &machinery::meta::resources::NODES, "", &node.name, on).await;
 }

@@ -8,15 +8,15 @@ use k8s_openapi::api::core::v1::{
     Node as NodeObject, NodeFeatures, NodeRuntimeHandler, NodeRuntimeHandlerFeatures,
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
 use machinery::arith::backoff::Backoff;
+use machinery::client::{ApiError, Client, PatchKind};
+use machinery::meta::resources::NODES;
 use tracing::{debug, info, warn};
 
 use super::machine::{MachineInfo, Root, filesystem_capacity};
 use super::status::{Facts, Told};
 use super::{Identity, Reservation, address, capacity, images, object, patch, reserve, status};
-use crate::context::{ApiClient, Capacity, Node};
+use crate::context::{Capacity, Node};
 use crate::cri::RuntimeState;
 use crate::cri::api::ListImagesRequest;
 
@@ -140,7 +140,7 @@ impl Keeper {
     }
 
     /// Creates our Node, or brings the one that is there in line, until one of the two has worked.
-    async fn register(&self, api: &Api<NodeObject>) -> NodeObject {
+    async fn register(&self, api: &Client) -> NodeObject {
         let mut backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(7));
         loop {
             let mut wanted = object::initial(&self.identity);
@@ -159,20 +159,16 @@ impl Keeper {
         }
     }
 
-    async fn try_register(
-        &self,
-        api: &Api<NodeObject>,
-        wanted: &NodeObject,
-    ) -> Result<NodeObject, kube::Error> {
-        match api.create(&PostParams::default(), wanted).await {
+    async fn try_register(&self, api: &Client, wanted: &NodeObject) -> Result<NodeObject, ApiError> {
+        match api.create(&NODES, "", wanted).await {
             Ok(created) => return Ok(created),
             // Forbidden: we may not create it, but an administrator may have.
-            Err(kube::Error::Api(refusal)) if refusal.code == 409 || refusal.code == 403 => {
-                debug!(node = %self.node.name, message = %refusal.message, "not created");
+            Err(error) if error.is_already_exists() || error.is_forbidden() => {
+                debug!(node = %self.node.name, %error, "not created");
             }
             Err(error) => return Err(error),
         }
-        let existing = api.get(&self.node.name).await?;
+        let existing: NodeObject = api.get(&NODES, "", &self.node.name).await?;
         let reconciled = object::reconciled(&existing, wanted);
         match patch::status(&existing, &reconciled) {
             None => Ok(existing),
@@ -180,17 +176,9 @@ impl Keeper {
         }
     }
 
-    async fn send(
-        &self,
-        api: &Api<NodeObject>,
-        change: &serde_json::Value,
-    ) -> Result<NodeObject, kube::Error> {
-        api.patch_status(
-            &self.node.name,
-            &PatchParams::default(),
-            &Patch::Strategic(change),
-        )
-        .await
+    async fn send(&self, api: &Client, change: &serde_json::Value) -> Result<NodeObject, ApiError> {
+        api.patch_status(&NODES, "", &self.node.name, PatchKind::Strategic, change)
+            .await
     }
 
     async fn list_images(&self) -> Vec<images::Image> {
@@ -222,8 +210,7 @@ impl Keeper {
 
     /// Looks at the node every `nodeStatusUpdateFrequency` and whenever the runtime's state or a pressure turns;
     /// writes what changed at once, and heartbeats every `nodeStatusReportFrequency`.
-    pub(super) async fn run(&self, client: ApiClient) {
-        let api: Api<NodeObject> = Api::all(client);
+    pub(super) async fn run(&self, api: Client) {
         let latest = if self.node.config.register_node {
             let node = self.register(&api).await;
             self.node.object.send_replace(Some(Arc::new(node)));
@@ -269,16 +256,11 @@ impl Keeper {
     }
 
     /// True if something was written.
-    async fn update(
-        &self,
-        api: &Api<NodeObject>,
-        images: &[images::Image],
-        due: bool,
-    ) -> Result<bool, kube::Error> {
+    async fn update(&self, api: &Client, images: &[images::Image], due: bool) -> Result<bool, ApiError> {
         let known = self.node.object.borrow().clone();
         let old = match known {
             Some(node) => node,
-            None => Arc::new(api.get(&self.node.name).await?),
+            None => Arc::new(api.get(&NODES, "", &self.node.name).await?),
         };
         let mut new = NodeObject::clone(&old);
         let told = status::fill(&mut new, &self.facts(images), Timestamp::now());

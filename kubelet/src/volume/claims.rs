@@ -1,9 +1,10 @@
 //! From a PersistentVolumeClaim to what backs it, as far as it is on this machine.
 
 use k8s_openapi::api::core::v1 as core;
-use kube::Api;
+use machinery::client::Client;
+use machinery::meta::resources::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 
-use crate::context::ApiClient;
+use crate::node::follow::words;
 
 /// What a claim leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,36 +25,33 @@ pub(super) enum BackingKind {
 /// # Errors
 /// What is missing, not bound, or of a kind that we do not mount.
 pub(super) async fn find(
-    client: &ApiClient,
+    client: &Client,
     pod: &core::Pod,
     claim: &str,
     owned: bool,
 ) -> Result<Backing, String> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let claims: Api<core::PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
-    let found = claims.get(claim).await.map_err(|error| {
-        format!(
-            "error processing PVC {namespace}/{claim}: failed to fetch PVC from API server: {}",
-            words(error)
-        )
-    })?;
+    let found = client
+        .get(&PERSISTENT_VOLUME_CLAIMS, namespace, claim)
+        .await
+        .map_err(|error| {
+            format!(
+                "error processing PVC {namespace}/{claim}: failed to fetch PVC from API server: {}",
+                words(&error)
+            )
+        })?;
     let name = bound(&found, pod, owned)
         .map_err(|why| format!("error processing PVC {namespace}/{claim}: {why}"))?;
-    let volumes: Api<core::PersistentVolume> = Api::all(client.clone());
-    let volume = volumes.get(&name).await.map_err(|error| {
-        format!(
-            "error processing PVC {namespace}/{claim}: failed to fetch PV {name:?}: {}",
-            words(error)
-        )
-    })?;
+    let volume = client
+        .get(&PERSISTENT_VOLUMES, "", &name)
+        .await
+        .map_err(|error| {
+            format!(
+                "error processing PVC {namespace}/{claim}: failed to fetch PV {name:?}: {}",
+                words(&error)
+            )
+        })?;
     backing(&volume)
-}
-
-fn words(error: kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message,
-        other => other.to_string(),
-    }
 }
 
 /// The name of the volume that `claim` is bound to; a claim made for a pod must be `owned` by it.

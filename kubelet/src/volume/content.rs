@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use machinery::meta::Resource;
+use machinery::meta::resources::{CONFIG_MAPS, SECRETS};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
@@ -32,11 +34,10 @@ impl Kind {
         }
     }
 
-    /// The collection in a namespace.
-    pub(crate) fn path(self, namespace: &str) -> String {
+    pub(crate) fn resource(self) -> Resource {
         match self {
-            Kind::ConfigMap => format!("/api/v1/namespaces/{namespace}/configmaps"),
-            Kind::Secret => format!("/api/v1/namespaces/{namespace}/secrets"),
+            Kind::ConfigMap => CONFIG_MAPS,
+            Kind::Secret => SECRETS,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
+use machinery::client::Client;
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
@@ -14,8 +15,7 @@ use tracing::debug;
 
 use super::content::{ConfigMap, Content, Kind, Missing, Secret};
 use super::payload;
-use crate::context::ApiClient;
-use crate::node::follow::{Seen, follow};
+use crate::node::follow::{Seen, follow, words};
 
 /// How long a pod may wait for the first answer: after a pod is bound, the authorizer needs a moment to know it too.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -46,7 +46,7 @@ struct Entry {
 
 /// A shared store of what pods refer to.
 pub struct Objects {
-    client: Option<ApiClient>,
+    client: Option<Client>,
     entries: Mutex<FxHashMap<Id, Entry>>,
     changes: mpsc::UnboundedSender<Arc<str>>,
     receiver: Mutex<Option<mpsc::UnboundedReceiver<Arc<str>>>>,
@@ -55,7 +55,7 @@ pub struct Objects {
 impl Objects {
     /// Over this client; without one every reference is an error.
     #[must_use]
-    pub fn new(client: Option<ApiClient>) -> Self {
+    pub fn new(client: Option<Client>) -> Self {
         let (changes, receiver) = mpsc::unbounded_channel();
         Self {
             client,
@@ -108,7 +108,7 @@ impl Objects {
         leave(&mut self.entries.lock(), uid, &FxHashSet::default());
     }
 
-    fn start(&self, client: ApiClient, id: Id, followed: Arc<Followed>) -> AbortHandle {
+    fn start(&self, client: Client, id: Id, followed: Arc<Followed>) -> AbortHandle {
         let changes = self.changes.clone();
         let task = async move {
             let mut state = followed.state.subscribe();
@@ -190,7 +190,7 @@ fn leave(entries: &mut FxHashMap<Id, Entry>, uid: &str, wanted: &FxHashSet<Id>) 
     });
 }
 
-async fn keep<K>(client: ApiClient, id: &Id, followed: &Followed, changes: &mpsc::UnboundedSender<Arc<str>>)
+async fn keep<K>(client: Client, id: &Id, followed: &Followed, changes: &mpsc::UnboundedSender<Arc<str>>)
 where
     K: Clone + DeserializeOwned + std::fmt::Debug + Into<Content>,
 {
@@ -227,25 +227,26 @@ where
             });
         }
     };
-    follow(client, &id.kind.path(&id.namespace), &id.name, on).await;
+    follow(client, &id.kind.resource(), &id.namespace, &id.name, on).await;
 }
 
 /// One read, for whoever asks about an object that no registered pod refers to.
-async fn read(client: &ApiClient, id: &Id) -> Result<Arc<Content>, Missing> {
-    let path = format!("{}/{}", id.kind.path(&id.namespace), id.name);
-    let request = || {
-        http::Request::get(&path)
-            .body(Vec::new())
-            .map_err(|error| Missing::Failed(error.to_string()))
-    };
+async fn read(client: &Client, id: &Id) -> Result<Arc<Content>, Missing> {
+    let (resource, namespace, name) = (id.kind.resource(), &id.namespace, &id.name);
     let result = match id.kind {
-        Kind::ConfigMap => client.request::<ConfigMap>(request()?).await.map(Content::from),
-        Kind::Secret => client.request::<Secret>(request()?).await.map(Content::from),
+        Kind::ConfigMap => client
+            .get::<ConfigMap>(&resource, namespace, name)
+            .await
+            .map(Content::from),
+        Kind::Secret => client
+            .get::<Secret>(&resource, namespace, name)
+            .await
+            .map(Content::from),
     };
     match result {
         Ok(content) => Ok(Arc::new(content)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Err(absent(id)),
-        Err(error) => Err(Missing::Failed(error.to_string())),
+        Err(error) if error.is_not_found() => Err(absent(id)),
+        Err(error) => Err(Missing::Failed(words(&error))),
     }
 }
 

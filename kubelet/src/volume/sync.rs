@@ -263,7 +263,7 @@ impl Inner {
             });
         }
         if let Some((claim, owned, read_only)) = claim(pod, volume) {
-            let client = self.node.client.as_ref().ok_or("a claim needs an API server")?;
+            let client = self.node.api.as_ref().ok_or("a claim needs an API server")?;
             let backing = claims::find(client, pod, &claim, owned).await?;
             let mut host = match &backing.kind {
                 BackingKind::HostPath { path, expected } => site.host_path(path, expected.as_deref())?,
@@ -281,7 +281,7 @@ impl Inner {
         }
         let mut tokens = Vec::new();
         for wanted in payload::tokens(volume) {
-            let token = self.tokens.get(self.node.client.as_ref(), uid, pod, wanted).await;
+            let token = self.tokens.get(self.node.api.as_ref(), uid, pod, wanted).await;
             let renew = match &token {
                 Ok((_, renew)) => *renew,
                 Err(_) => Timestamp::now().checked_add(RETRY).unwrap_or(Timestamp::MAX),

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::PostParams;
+use machinery::client::{BoundObject, Client, TokenRequest};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tracing::debug;
 
-use crate::context::ApiClient;
+use crate::node::follow::words;
 
 /// A token is renewed when so much of its life is over...
 const SHARE: f64 = 0.8;
@@ -56,7 +55,7 @@ impl Tokens {
     /// If there is none that is still good. A failed renewal is no error while the old token is.
     pub(super) async fn get(
         &self,
-        client: Option<&ApiClient>,
+        client: Option<&Client>,
         uid: &Arc<str>,
         pod: &core::Pod,
         wanted: &core::ServiceAccountTokenProjection,
@@ -98,7 +97,7 @@ impl Tokens {
     }
 }
 
-async fn request(client: &ApiClient, id: &Id, pod: &core::Pod) -> Result<Token, String> {
+async fn request(client: &Client, id: &Id, pod: &core::Pod) -> Result<Token, String> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let account = pod
         .spec
@@ -106,44 +105,28 @@ async fn request(client: &ApiClient, id: &Id, pod: &core::Pod) -> Result<Token, 
         .and_then(|spec| spec.service_account_name.as_deref());
     let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
     let wanted = TokenRequest {
-        spec: Some(TokenRequestSpec {
-            audiences: Some(
-                Some(id.audience.to_string())
-                    .into_iter()
-                    .filter(|a| !a.is_empty())
-                    .collect(),
-            ),
-            expiration_seconds: Some(id.seconds),
-            bound_object_ref: Some(BoundObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Pod".to_owned()),
-                name: pod.metadata.name.clone(),
-                uid: Some(id.uid.to_string()),
-            }),
-            ..TokenRequestSpec::default()
+        audiences: Some(id.audience.to_string())
+            .into_iter()
+            .filter(|audience| !audience.is_empty())
+            .collect(),
+        expiration_seconds: Some(id.seconds),
+        bound_object_ref: Some(BoundObject {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            name: pod.metadata.name.as_deref().unwrap_or_default().into(),
+            uid: (&*id.uid).into(),
         }),
-        ..TokenRequest::default()
     };
-    let body = serde_json::to_vec(&wanted).map_err(|error| error.to_string())?;
-    let request = kube::core::Request::new(format!("/api/v1/namespaces/{namespace}/serviceaccounts"))
-        .create_subresource("token", account, &PostParams::default(), body)
-        .map_err(|error| error.to_string())?;
-    let answer: TokenRequest = client.request(request).await.map_err(|error| match error {
-        kube::Error::Api(status) => status.message,
-        other => other.to_string(),
-    })?;
-    let status = answer.status.ok_or("the API server answered without a token")?;
-    let text = status.token.ok_or("the API server answered without a token")?;
-    let expires = status
-        .expiration_timestamp
-        .map_or_else(Timestamp::now, |time| time.0);
+    let issued = Timestamp::now();
+    let answer = client
+        .create_token(namespace, account, &wanted)
+        .await
+        .map_err(|error| words(&error))?;
+    let expires = answer.expiration_timestamp.0;
     // The API server may give it another life than we asked for.
-    let seconds = answer
-        .spec
-        .and_then(|spec| spec.expiration_seconds)
-        .unwrap_or(id.seconds);
+    let seconds = expires.duration_since(issued).as_secs();
     Ok(Token {
-        text: text.into(),
+        text: answer.token.into(),
         expires,
         renew: renewal(expires, seconds, rand::random()),
     })
