@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(state.take(MS), None);
         assert_eq!(state.done(&item, 5 * MS), (4 * MS, true));
         assert!(state.take(MS).is_some());
-        assert_eq!(state.done(&item, 5 * MS).1, false);
+        assert!(!state.done(&item, 5 * MS).1);
         assert_eq!(state.take(MS), None);
     }
 
