@@ -34,10 +34,15 @@ pub fn candidates<'a>(
     };
     let mut found: BTreeMap<SocketAddr, Candidate<'a>> = BTreeMap::new();
     for slice in slices.iter().filter(|s| s.address_type == wanted) {
-        let ports = slice.ports.iter().filter(|p| p.protocol == protocol && p.name.as_ref() == Some(port_name));
+        let ports = slice
+            .ports
+            .iter()
+            .filter(|p| p.protocol == protocol && p.name.as_ref() == Some(port_name));
         for port in ports.filter_map(|p| p.port).filter(|p| *p != 0) {
             for endpoint in &slice.endpoints {
-                let Some(ip) = endpoint.address.filter(|ip| Family::of(*ip) == family) else { continue };
+                let Some(ip) = endpoint.address.filter(|ip| Family::of(*ip) == family) else {
+                    continue;
+                };
                 let addr = SocketAddr::new(ip, port);
                 let candidate = Candidate {
                     addr,

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, Deserialize)]
 pub struct Node {
     pub metadata: ObjectMeta,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     pub spec: NodeSpec,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     pub status: NodeStatus,
 }
 
@@ -74,16 +74,25 @@ impl Node {
     }
 
     pub fn pod_cidrs(&self) -> Vec<IpNet> {
-        self.spec.pod_cidrs.iter().filter_map(|c| c.parse().ok()).collect()
+        self.spec
+            .pod_cidrs
+            .iter()
+            .filter_map(|c| c.parse().ok())
+            .collect()
     }
 
     /// Load balancers may send traffic here: the node is not on its way out.
     pub fn is_eligible(&self) -> bool {
-        self.metadata.deletion_timestamp.is_none() && !self.spec.taints.iter().any(|t| t.key == TO_BE_DELETED_TAINT)
+        self.metadata.deletion_timestamp.is_none()
+            && !self.spec.taints.iter().any(|t| t.key == TO_BE_DELETED_TAINT)
     }
 
     pub fn zone(&self) -> Option<Istr> {
-        self.metadata.labels.get(ZONE_LABEL).filter(|z| !z.is_empty()).map(Istr::new)
+        self.metadata
+            .labels
+            .get(ZONE_LABEL)
+            .filter(|z| !z.is_empty())
+            .map(Istr::new)
     }
 }
 

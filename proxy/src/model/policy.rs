@@ -16,15 +16,29 @@ pub struct Chosen<'a> {
 ///
 /// Ready endpoints come first. Where a policy has none, those that terminate and still serve take their place
 /// (KEP-1669), for each policy on its own.
-pub fn choose<'a>(all: &[Candidate<'a>], uses_cluster: bool, uses_local: bool, node: &NodeFacts) -> Chosen<'a> {
+pub fn choose<'a>(
+    all: &[Candidate<'a>],
+    uses_cluster: bool,
+    uses_local: bool,
+    node: &NodeFacts,
+) -> Chosen<'a> {
     let ready = |c: &&Candidate<'a>| c.ready;
     let draining = |c: &&Candidate<'a>| !c.ready && c.serving && c.terminating;
     let mut chosen = Chosen::default();
     if uses_cluster {
         let topology = Topology::of(all, node);
-        chosen.cluster = all.iter().filter(ready).filter(|c| topology.allows(c, node)).copied().collect();
+        chosen.cluster = all
+            .iter()
+            .filter(ready)
+            .filter(|c| topology.allows(c, node))
+            .copied()
+            .collect();
         if chosen.cluster.is_empty() {
-            chosen.cluster = all.iter().filter(|c| c.serving && c.terminating).copied().collect();
+            chosen.cluster = all
+                .iter()
+                .filter(|c| c.serving && c.terminating)
+                .copied()
+                .collect();
         }
         chosen.any = !chosen.cluster.is_empty();
     }
@@ -74,9 +88,10 @@ impl Topology {
         match self {
             Self::Anywhere => true,
             Self::SameNode => candidate.hints.is_some_and(|h| h.nodes.contains(&node.name)),
-            Self::SameZone => {
-                node.zone.as_ref().is_some_and(|zone| candidate.hints.is_some_and(|h| h.zones.contains(zone)))
-            }
+            Self::SameZone => node
+                .zone
+                .as_ref()
+                .is_some_and(|zone| candidate.hints.is_some_and(|h| h.zones.contains(zone))),
         }
     }
 }

@@ -12,16 +12,27 @@ use std::sync::Arc;
 const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 
 /// The routes of all ports of a Service in one family; empty when the Service has no address in it.
-pub fn resolve(service: &Service, slices: &[Arc<EndpointSlice>], node: &NodeFacts, family: Family) -> Vec<PortRoute> {
+pub fn resolve(
+    service: &Service,
+    slices: &[Arc<EndpointSlice>],
+    node: &NodeFacts,
+    family: Family,
+) -> Vec<PortRoute> {
     if !service.is_proxied() {
         return Vec::new();
     }
-    let Some(cluster_ip) = service.cluster_ip(family) else { return Vec::new() };
+    let Some(cluster_ip) = service.cluster_ip(family) else {
+        return Vec::new();
+    };
     let shared = Shared::of(service, family);
     let mut routes: Vec<PortRoute> = Vec::with_capacity(service.spec.ports.len());
     for port in &service.spec.ports {
         // The name and protocol identify a port; the API server lets no two have the same.
-        if port.port == 0 || routes.iter().any(|r| r.name == port.name && r.protocol == port.protocol) {
+        if port.port == 0
+            || routes
+                .iter()
+                .any(|r| r.name == port.name && r.protocol == port.protocol)
+        {
             continue;
         }
         routes.push(shared.route(service, port, cluster_ip, slices, node, family));
@@ -39,8 +50,13 @@ struct Shared {
 impl Shared {
     fn of(service: &Service, family: Family) -> Self {
         let in_family = |ip: &IpAddr| Family::of(*ip) == family;
-        let mut external_ips: Vec<IpAddr> =
-            service.spec.external_ips.iter().filter_map(|ip| parse_ip(ip)).filter(in_family).collect();
+        let mut external_ips: Vec<IpAddr> = service
+            .spec
+            .external_ips
+            .iter()
+            .filter_map(|ip| parse_ip(ip))
+            .filter(in_family)
+            .collect();
         external_ips.sort_unstable();
         external_ips.dedup();
         let mut load_balancer_ips: Vec<IpAddr> = service
@@ -65,7 +81,11 @@ impl Shared {
         if source_ranges.iter().any(|net| net.prefix_len() == 0) {
             source_ranges.clear();
         }
-        Self { external_ips, load_balancer_ips, source_ranges }
+        Self {
+            external_ips,
+            load_balancer_ips,
+            source_ranges,
+        }
     }
 
     fn route(
@@ -78,7 +98,8 @@ impl Shared {
         family: Family,
     ) -> PortRoute {
         let node_port = (port.node_port != 0).then_some(port.node_port);
-        let is_external = node_port.is_some() || !self.external_ips.is_empty() || !self.load_balancer_ips.is_empty();
+        let is_external =
+            node_port.is_some() || !self.external_ips.is_empty() || !self.load_balancer_ips.is_empty();
         let external = is_external.then(|| {
             Box::new(External {
                 external_ips: self.external_ips.clone(),
@@ -95,7 +116,13 @@ impl Shared {
         let all = candidates(slices, family, port.protocol, &port.name, node);
         let chosen = choose(&all, uses_cluster, uses_local, node);
         let endpoints = |chosen: &[Candidate<'_>]| -> Vec<Endpoint> {
-            chosen.iter().map(|c| Endpoint { addr: c.addr, local: c.local }).collect()
+            chosen
+                .iter()
+                .map(|c| Endpoint {
+                    addr: c.addr,
+                    local: c.local,
+                })
+                .collect()
         };
         let affinity = service.spec.session_affinity == SessionAffinity::ClientIP;
         PortRoute {
@@ -105,7 +132,12 @@ impl Shared {
             cluster_ip,
             external,
             affinity_seconds: affinity.then(|| {
-                service.spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(DEFAULT_AFFINITY_SECONDS)
+                service
+                    .spec
+                    .session_affinity_config
+                    .client_ip
+                    .timeout_seconds
+                    .unwrap_or(DEFAULT_AFFINITY_SECONDS)
             }),
             internal_local,
             cluster: endpoints(&chosen.cluster),
@@ -131,14 +163,21 @@ pub(crate) fn parse_ip(text: &str) -> Option<IpAddr> {
     let mut octets = [0u8; 4];
     let mut parts = text.split('.');
     for octet in &mut octets {
-        let part = parts.next().filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))?;
+        let part = parts
+            .next()
+            .filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))?;
         *octet = part.parse().ok()?;
     }
-    parts.next().is_none().then_some(IpAddr::V4(Ipv4Addr::from(octets)))
+    parts
+        .next()
+        .is_none()
+        .then_some(IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
 /// Parses a range, with host bits and surrounding blanks tolerated as the API tolerates them.
 pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
     let (ip, len) = text.trim().split_once('/')?;
-    IpNet::new(parse_ip(ip)?, len.parse().ok()?).ok().map(|net| net.trunc())
+    IpNet::new(parse_ip(ip)?, len.parse().ok()?)
+        .ok()
+        .map(|net| net.trunc())
 }

@@ -137,6 +137,8 @@ impl PortRoute {
 
     /// Endpoints that some traffic through this node reaches, each once.
     pub fn reachable(&self) -> impl Iterator<Item = &Endpoint> {
-        self.cluster.iter().chain(self.local.iter().filter(|e| !self.cluster.contains(e)))
+        self.cluster
+            .iter()
+            .chain(self.local.iter().filter(|e| !self.cluster.contains(e)))
     }
 }

@@ -12,9 +12,9 @@ pub const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 pub struct Service {
     #[serde(deserialize_with = "lean")]
     pub metadata: ObjectMeta,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     pub spec: Spec,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     pub status: Status,
 }
 
@@ -31,10 +31,14 @@ pub(super) fn lean<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
     meta.finalizers = Vec::new();
     meta.uid = Istr::default();
     meta.generate_name = Istr::default();
-    let trigger = meta.annotations.get(super::slice::LAST_CHANGE_TRIGGER_TIME).map(str::to_owned);
+    let trigger = meta
+        .annotations
+        .get(super::slice::LAST_CHANGE_TRIGGER_TIME)
+        .map(str::to_owned);
     meta.annotations = Default::default();
     if let Some(trigger) = trigger {
-        meta.annotations.insert(super::slice::LAST_CHANGE_TRIGGER_TIME, trigger);
+        meta.annotations
+            .insert(super::slice::LAST_CHANGE_TRIGGER_TIME, trigger);
     }
     Ok(meta)
 }
@@ -149,7 +153,11 @@ impl Service {
     /// The ClusterIP of this family.
     pub fn cluster_ip(&self, family: Family) -> Option<std::net::IpAddr> {
         let first = std::iter::once(&self.spec.cluster_ip);
-        let all = if self.spec.cluster_ips.is_empty() { None } else { Some(self.spec.cluster_ips.iter()) };
+        let all = if self.spec.cluster_ips.is_empty() {
+            None
+        } else {
+            Some(self.spec.cluster_ips.iter())
+        };
         all.into_iter()
             .flatten()
             .chain(first)

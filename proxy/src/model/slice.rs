@@ -31,7 +31,11 @@ impl Object for EndpointSlice {
 impl EndpointSlice {
     /// The Service that the slice belongs to.
     pub fn service(&self) -> Option<super::ServiceName> {
-        let name = self.metadata.labels.get(SERVICE_NAME_LABEL).filter(|n| !n.is_empty())?;
+        let name = self
+            .metadata
+            .labels
+            .get(SERVICE_NAME_LABEL)
+            .filter(|n| !n.is_empty())?;
         Some(super::ServiceName::new(self.metadata.namespace.clone(), name))
     }
 }
@@ -113,14 +117,19 @@ struct WireHint {
 impl From<Wire> for SliceEndpoint {
     fn from(wire: Wire) -> Self {
         let names = |hints: Vec<WireHint>| hints.into_iter().map(|h| h.name).collect::<Vec<_>>();
-        let hints = wire.hints.map(|h| Hints { zones: names(h.for_zones), nodes: names(h.for_nodes) });
+        let hints = wire.hints.map(|h| Hints {
+            zones: names(h.for_zones),
+            nodes: names(h.for_nodes),
+        });
         Self {
             address: wire.addresses.first().and_then(|a| super::resolve::parse_ip(a)),
             ready: wire.conditions.ready.unwrap_or(true),
             serving: wire.conditions.serving.unwrap_or(true),
             terminating: wire.conditions.terminating.unwrap_or(false),
             node_name: wire.node_name,
-            hints: hints.filter(|h| !(h.zones.is_empty() && h.nodes.is_empty())).map(Box::new),
+            hints: hints
+                .filter(|h| !(h.zones.is_empty() && h.nodes.is_empty()))
+                .map(Box::new),
         }
     }
 }

@@ -31,9 +31,18 @@ impl<'a> Message<'a> {
         let errno = -i32::from_ne_bytes(self.body.get(..4)?.try_into().ok()?);
         let original = self.body.get(4..4 + NLMSG_HEADER)?;
         let original_len = u32::from_ne_bytes(original.get(..4)?.try_into().ok()?) as usize;
-        let mut failure = Failure { errno, seq: self.seq, offset: None, text: None };
+        let mut failure = Failure {
+            errno,
+            seq: self.seq,
+            offset: None,
+            text: None,
+        };
         if self.flags & NLM_F_ACK_TLVS != 0 {
-            let skip = if self.flags & NLM_F_CAPPED != 0 { NLMSG_HEADER } else { align(original_len) };
+            let skip = if self.flags & NLM_F_CAPPED != 0 {
+                NLMSG_HEADER
+            } else {
+                align(original_len)
+            };
             for attr in attrs(self.body.get(4 + skip..).unwrap_or_default()) {
                 match attr.kind {
                     MSG => failure.text = attr.str(),
@@ -115,7 +124,11 @@ impl<'a> Attr<'a> {
     }
 
     pub fn str(&self) -> Option<&'a str> {
-        let end = self.value.iter().position(|b| *b == 0).unwrap_or(self.value.len());
+        let end = self
+            .value
+            .iter()
+            .position(|b| *b == 0)
+            .unwrap_or(self.value.len());
         std::str::from_utf8(&self.value[..end]).ok()
     }
 }

@@ -39,8 +39,13 @@ impl Socket {
     /// When the kernel has no netfilter netlink or the process may not use it.
     pub fn open() -> Result<Self, SocketError> {
         let netfilter = net::netlink::NETFILTER;
-        let fd = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netfilter))
-            .map_err(SocketError::Open)?;
+        let fd = net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            Some(netfilter),
+        )
+        .map_err(SocketError::Open)?;
         // Only wording is lost on a kernel without it.
         if let Err(error) = sockopt::want_extended_errors(fd.as_fd()) {
             tracing::debug!(%error, "netlink extended acknowledgements are not available");
@@ -52,7 +57,11 @@ impl Socket {
     ///
     /// # Errors
     /// When it cannot be sent (`EPERM` without CAP_NET_ADMIN) or the answers cannot be read.
-    pub fn exchange(&mut self, datagram: &[u8], mut each: impl FnMut(Message<'_>)) -> Result<(), SocketError> {
+    pub fn exchange(
+        &mut self,
+        datagram: &[u8],
+        mut each: impl FnMut(Message<'_>),
+    ) -> Result<(), SocketError> {
         self.send(datagram)?;
         let mut buf = vec![0u8; RECEIVE_BUFFER];
         loop {
@@ -119,7 +128,12 @@ impl Socket {
             match net::send(&self.fd, datagram, SendFlags::empty()) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
-                Err(source) => return Err(SocketError::Send { bytes: datagram.len(), source }),
+                Err(source) => {
+                    return Err(SocketError::Send {
+                        bytes: datagram.len(),
+                        source,
+                    });
+                }
             }
         }
     }

@@ -62,7 +62,10 @@ impl Writer {
 
     pub fn close_nest(&mut self, mark: Mark) {
         let len = self.buf.len() - mark.0;
-        debug_assert!(len <= usize::from(u16::MAX), "a nest of {len} bytes does not fit nla_len");
+        debug_assert!(
+            len <= usize::from(u16::MAX),
+            "a nest of {len} bytes does not fit nla_len"
+        );
         self.buf[mark.0..mark.0 + 2].copy_from_slice(&(len as u16).to_ne_bytes());
     }
 

@@ -23,14 +23,25 @@ pub struct AffinityEntry {
 pub fn affinity_entries(socket: &mut Socket, family: Family) -> Result<Vec<AffinityEntry>, CommitError> {
     let mut entries = Vec::new();
     for set in affinity_sets(socket, family)? {
-        let request = request(family, GETSETELEM, &[(ELEM_LIST_TABLE, TABLE), (ELEM_LIST_SET, &set)]);
+        let request = request(
+            family,
+            GETSETELEM,
+            &[(ELEM_LIST_TABLE, TABLE), (ELEM_LIST_SET, &set)],
+        );
         let found = absent_is_empty(socket.dump(&request, Vec::new, |found, message| {
             let lists = attrs(message.payload()).filter(|a| a.kind == ELEM_LIST_ELEMENTS);
             for element in lists.flat_map(|list| list.nested()) {
-                let key = element.nested().find(ELEM_KEY).and_then(|k| k.nested().find(DATA_VALUE));
+                let key = element
+                    .nested()
+                    .find(ELEM_KEY)
+                    .and_then(|k| k.nested().find(DATA_VALUE));
                 let expires_ms = element.nested().find(ELEM_EXPIRATION).and_then(|e| e.u64());
                 if let Some(key) = key.and_then(|k| Bytes::from_slice(k.value)) {
-                    found.push(AffinityEntry { set: set.clone(), key, expires_ms });
+                    found.push(AffinityEntry {
+                        set: set.clone(),
+                        key,
+                        expires_ms,
+                    });
                 }
             }
         }))?;
@@ -41,25 +52,33 @@ pub fn affinity_entries(socket: &mut Socket, family: Family) -> Result<Vec<Affin
 
 fn affinity_sets(socket: &mut Socket, family: Family) -> Result<Vec<Arc<str>>, CommitError> {
     let request = request(family, GETSET, &[(SET_TABLE, TABLE)]);
-    absent_is_empty(socket.dump(&request, Vec::new, |found: &mut Vec<Arc<str>>, message| {
-        let mut table = None;
-        let mut name = None;
-        for attr in attrs(message.payload()) {
-            match attr.kind {
-                SET_TABLE => table = attr.str(),
-                SET_NAME => name = attr.str(),
-                _ => {}
+    absent_is_empty(
+        socket.dump(&request, Vec::new, |found: &mut Vec<Arc<str>>, message| {
+            let mut table = None;
+            let mut name = None;
+            for attr in attrs(message.payload()) {
+                match attr.kind {
+                    SET_TABLE => table = attr.str(),
+                    SET_NAME => name = attr.str(),
+                    _ => {}
+                }
             }
-        }
-        if let (Some(TABLE), Some(name)) = (table, name.filter(|n| n.starts_with("affinity-"))) {
-            found.push(name.into());
-        }
-    }))
+            if let (Some(TABLE), Some(name)) = (table, name.filter(|n| n.starts_with("affinity-"))) {
+                found.push(name.into());
+            }
+        }),
+    )
 }
 
 fn request(family: Family, kind: u16, strings: &[(u16, &str)]) -> Vec<u8> {
     let mut w = Writer::new();
-    let mark = w.open_message(SUBSYS_NFTABLES << 8 | kind, NLM_F_REQUEST | NLM_F_DUMP, 1, family.nfproto(), 0);
+    let mark = w.open_message(
+        SUBSYS_NFTABLES << 8 | kind,
+        NLM_F_REQUEST | NLM_F_DUMP,
+        1,
+        family.nfproto(),
+        0,
+    );
     strings.iter().for_each(|(attr, value)| w.str(*attr, value));
     w.close_message(mark);
     w.into_bytes()

@@ -4,7 +4,8 @@ use super::element::{Element, Value};
 use super::object::{Chain, DataType, MapTo, Rule, Set};
 use super::wire::*;
 use crate::netlink::{
-    BATCH_BEGIN, BATCH_END, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NfProto, SUBSYS_NFTABLES, Writer,
+    BATCH_BEGIN, BATCH_END, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NfProto, SUBSYS_NFTABLES,
+    Writer,
 };
 use std::sync::Arc;
 
@@ -37,7 +38,15 @@ impl Batch {
         let mut w = Writer::new();
         let begin = w.open_message(BATCH_BEGIN, NLM_F_REQUEST, 0, NfProto::Unspec, SUBSYS_NFTABLES);
         w.close_message(begin);
-        Self { w, family, table: table.into(), seq: 0, set_id: 0, lists: Vec::new(), changes: 0 }
+        Self {
+            w,
+            family,
+            table: table.into(),
+            seq: 0,
+            set_id: 0,
+            lists: Vec::new(),
+            changes: 0,
+        }
     }
 
     pub fn family(&self) -> NfProto {
@@ -104,7 +113,16 @@ impl Batch {
 
     /// Appends a rule to a chain.
     pub fn add_rule(&mut self, chain: &str, rule: &Rule) {
-        self.message(NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |w, table| {
+        self.rule(chain, rule, NLM_F_APPEND);
+    }
+
+    /// Puts a rule at the head of a chain.
+    pub fn insert_rule(&mut self, chain: &str, rule: &Rule) {
+        self.rule(chain, rule, 0);
+    }
+
+    fn rule(&mut self, chain: &str, rule: &Rule, place: u16) {
+        self.message(NEWRULE, NLM_F_CREATE | place, |w, table| {
             w.str(RULE_TABLE, table);
             w.str(RULE_CHAIN, chain);
             w.nest(RULE_EXPRESSIONS, |w| rule.exprs.iter().for_each(|e| e.encode(w)));
@@ -172,7 +190,13 @@ impl Batch {
     pub fn finish(mut self) -> Vec<u8> {
         self.close_lists();
         self.seq += 1;
-        let end = self.w.open_message(BATCH_END, NLM_F_REQUEST, self.seq, NfProto::Unspec, SUBSYS_NFTABLES);
+        let end = self.w.open_message(
+            BATCH_END,
+            NLM_F_REQUEST,
+            self.seq,
+            NfProto::Unspec,
+            SUBSYS_NFTABLES,
+        );
         self.w.close_message(end);
         self.w.into_bytes()
     }
@@ -190,7 +214,13 @@ impl Batch {
         // Only the first message is acknowledged: the kernel sends acknowledgements when all went well.
         let ack = if self.seq == 0 { NLM_F_ACK } else { 0 };
         self.seq += 1;
-        self.w.open_message(SUBSYS_NFTABLES << 8 | kind, NLM_F_REQUEST | flags | ack, self.seq, self.family, 0)
+        self.w.open_message(
+            SUBSYS_NFTABLES << 8 | kind,
+            NLM_F_REQUEST | flags | ack,
+            self.seq,
+            self.family,
+            0,
+        )
     }
 
     fn element(&mut self, kind: u16, element: &Element) {
@@ -203,7 +233,11 @@ impl Batch {
         let at = match self.lists.iter().position(same) {
             Some(at) => at,
             None => {
-                self.lists.push(List { kind, set: element.set.clone(), elements: Writer::new() });
+                self.lists.push(List {
+                    kind,
+                    set: element.set.clone(),
+                    elements: Writer::new(),
+                });
                 self.lists.len() - 1
             }
         };
@@ -243,7 +277,8 @@ impl Batch {
         let table = self.table.clone();
         self.w.str(ELEM_LIST_TABLE, &table);
         self.w.str(ELEM_LIST_SET, &list.set);
-        self.w.nest(ELEM_LIST_ELEMENTS, |w| w.raw(list.elements.as_bytes()));
+        self.w
+            .nest(ELEM_LIST_ELEMENTS, |w| w.raw(list.elements.as_bytes()));
         self.w.close_message(mark);
     }
 }

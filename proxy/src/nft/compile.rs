@@ -3,7 +3,7 @@
 use super::element::{Bytes, Element, Value};
 use super::expr::{CmpOp, Expr, Reg};
 use super::layout::{Ip, Settings, from_this_host, local_traffic, mark_for_masquerade};
-use super::names::{Class, Front, LOCAL_SLOTS, Names, dnat};
+use super::names::{Class, Front, FrontNames, Names, Scope, dnat};
 use super::object::{Chain, Rule, Set};
 use super::title::Titles;
 use super::verdict::Verdict;
@@ -25,19 +25,33 @@ pub fn claims(route: &PortRoute) -> Vec<Claim> {
     let protocol = route.protocol.number();
     let mut all = vec![
         Claim::ClusterIp(route.cluster_ip),
-        Claim::Destination { addr: route.cluster_ip, protocol, port: route.port },
+        Claim::Destination {
+            addr: route.cluster_ip,
+            protocol,
+            port: route.port,
+        },
     ];
     if let Some(external) = &route.external {
-        all.extend(external.addresses().map(|addr| Claim::Destination { addr, protocol, port: route.port }));
+        all.extend(external.addresses().map(|addr| Claim::Destination {
+            addr,
+            protocol,
+            port: route.port,
+        }));
         all.extend(external.node_port.map(|port| Claim::NodePort { protocol, port }));
     }
-    all.extend(route.reachable().filter(|e| e.local).map(|e| Claim::Hairpin { addr: e.addr, protocol }));
+    all.extend(route.reachable().filter(|e| e.local).map(|e| Claim::Hairpin {
+        addr: e.addr,
+        protocol,
+    }));
     all
 }
 
 impl External {
     fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let also = self.load_balancer_ips.iter().filter(|ip| !self.external_ips.contains(ip));
+        let also = self
+            .load_balancer_ips
+            .iter()
+            .filter(|ip| !self.external_ips.contains(ip));
         self.external_ips.iter().chain(also).copied()
     }
 }
@@ -45,8 +59,8 @@ impl External {
 /// Takes what a route compiles to.
 pub trait Sink {
     fn element(&mut self, element: Element);
-    /// The class is used, so its chain must be there.
-    fn class(&mut self, front: Front, class: Class);
+    /// The destination is in this class, whose set and rules must be there.
+    fn class(&mut self, class: Class, destination: Bytes);
     fn chain(&mut self, chain: Chain);
     /// A set that rules fill.
     fn set(&mut self, set: Set);
@@ -67,11 +81,17 @@ struct Destination {
 
 impl Destination {
     fn service(addr: IpAddr, protocol: u8, port: u16) -> Self {
-        Self { front: Front::Service, key: Bytes::default().addr(addr).proto(protocol).port(port) }
+        Self {
+            front: Front::Service,
+            key: Bytes::default().addr(addr).proto(protocol).port(port),
+        }
     }
 
     fn node_port(protocol: u8, port: u16) -> Self {
-        Self { front: Front::NodePort, key: Bytes::default().proto(protocol).port(port) }
+        Self {
+            front: Front::NodePort,
+            key: Bytes::default().proto(protocol).port(port),
+        }
     }
 }
 
@@ -86,25 +106,52 @@ pub fn compile(
     let protocol = route.protocol.number();
     let names = context.names;
     if owns(&Claim::ClusterIp(route.cluster_ip)) {
-        sink.element(Element::new(&names.cluster_ips, Bytes::default().addr(route.cluster_ip), Value::None));
+        sink.element(Element::new(
+            &names.cluster_ips,
+            Bytes::default().addr(route.cluster_ip),
+            Value::None,
+        ));
     }
     for endpoint in route.reachable().filter(|e| e.local) {
-        if owns(&Claim::Hairpin { addr: endpoint.addr, protocol }) {
+        if owns(&Claim::Hairpin {
+            addr: endpoint.addr,
+            protocol,
+        }) {
             let ip = endpoint.addr.ip();
-            let key = Bytes::default().addr(ip).addr(ip).proto(protocol).port(endpoint.addr.port());
+            let key = Bytes::default()
+                .addr(ip)
+                .addr(ip)
+                .proto(protocol)
+                .port(endpoint.addr.port());
             sink.element(Element::new(&names.hairpin_connections, key, Value::None));
         }
     }
     // Hashing names is dear: only Services with chains of their own, or without endpoints, have them made.
     let needs_titles = route.affinity_seconds.is_some() || firewalled(route).is_some();
     let titles = needs_titles.then(|| Titles::new(service, route));
-    let compiler = Compiler { context, service, route, titles: titles.as_ref() };
-    if owns(&Claim::Destination { addr: route.cluster_ip, protocol, port: route.port }) {
-        compiler.internal(&Destination::service(route.cluster_ip, protocol, route.port), sink);
+    let compiler = Compiler {
+        context,
+        service,
+        route,
+        titles: titles.as_ref(),
+    };
+    if owns(&Claim::Destination {
+        addr: route.cluster_ip,
+        protocol,
+        port: route.port,
+    }) {
+        compiler.internal(
+            &Destination::service(route.cluster_ip, protocol, route.port),
+            sink,
+        );
     }
     if let Some(external) = &route.external {
         for addr in external.addresses() {
-            if owns(&Claim::Destination { addr, protocol, port: route.port }) {
+            if owns(&Claim::Destination {
+                addr,
+                protocol,
+                port: route.port,
+            }) {
                 compiler.external(external, &Destination::service(addr, protocol, route.port), sink);
             }
         }
@@ -122,7 +169,10 @@ pub fn compile(
 
 /// The load balancer addresses of a port that only some sources may use.
 fn firewalled(route: &PortRoute) -> Option<&External> {
-    route.external.as_deref().filter(|e| !e.load_balancer_ips.is_empty() && !e.source_ranges.is_empty())
+    route
+        .external
+        .as_deref()
+        .filter(|e| !e.load_balancer_ips.is_empty() && !e.source_ranges.is_empty())
 }
 
 struct Compiler<'a> {
@@ -138,32 +188,36 @@ impl Compiler<'_> {
         if !route.has_internal_endpoints() {
             return self.no_endpoints(to, sink);
         }
-        let endpoints = if route.internal_local { &route.local } else { &route.cluster };
+        let endpoints = if route.internal_local {
+            &route.local
+        } else {
+            &route.cluster
+        };
         if let Some(titles) = self.affine() {
-            let chain = if route.internal_local { titles.local() } else { titles.cluster() };
+            let chain = if route.internal_local {
+                titles.local()
+            } else {
+                titles.cluster()
+            };
             return self.own_chain(to, chain, sink);
         }
-        self.spread(to, endpoints, 0, sink);
-        self.routed(to, |n| &n.routes, Class::Spread(endpoints.len() as u32), sink);
+        self.spread(to, Scope::Cluster, endpoints, sink);
+        self.listed(to, |names| &names.routes, sink);
     }
 
     fn external(&self, external: &External, to: &Destination, sink: &mut dyn Sink) {
         let route = self.route;
         if route.has_endpoints {
-            let count = route.cluster.len() as u32;
             if let Some(titles) = self.affine() {
                 self.own_chain(to, titles.external(), sink);
-            } else if external.local {
-                self.spread(to, &route.cluster, 0, sink);
-                self.routed(to, |n| &n.cluster_routes, Class::Spread(count), sink);
-                if !route.local.is_empty() {
-                    self.spread(to, &route.local, LOCAL_SLOTS, sink);
-                    self.routed(to, |n| &n.local_routes, Class::Local(route.local.len() as u32), sink);
-                }
-                self.routed(to, |n| &n.routes, Class::ExternalLocal, sink);
             } else {
-                self.spread(to, &route.cluster, 0, sink);
-                self.routed(to, |n| &n.routes, Class::Masquerade(count), sink);
+                self.spread(to, Scope::Cluster, &route.cluster, sink);
+                if external.local {
+                    self.spread(to, Scope::Local, &route.local, sink);
+                    self.listed(to, |names| &names.external_local, sink);
+                } else {
+                    self.listed(to, |names| &names.external, sink);
+                }
             }
         }
         if !route.has_external_endpoints() {
@@ -175,24 +229,27 @@ impl Compiler<'_> {
         self.titles.filter(|_| self.route.affinity_seconds.is_some())
     }
 
-    fn spread(&self, to: &Destination, endpoints: &[Endpoint], first: u32, sink: &mut dyn Sink) {
-        let set = &self.context.names.front(to.front).endpoints;
-        for (slot, endpoint) in (first..).zip(endpoints) {
-            let value = Bytes::default().addr(endpoint.addr.ip()).port(endpoint.addr.port());
-            sink.element(Element::new(set, to.key.mark(slot), Value::Data(value)));
+    /// Numbers the endpoints and puts the destination into the class of their count.
+    fn spread(&self, to: &Destination, scope: Scope, endpoints: &[Endpoint], sink: &mut dyn Sink) {
+        if endpoints.is_empty() {
+            return;
         }
+        let set = &self.context.names.front(to.front).endpoints;
+        for (number, endpoint) in (scope.first_slot()..).zip(endpoints) {
+            let value = Bytes::default()
+                .addr(endpoint.addr.ip())
+                .port(endpoint.addr.port());
+            sink.element(Element::new(set, to.key.mark(number), Value::Data(value)));
+        }
+        sink.class(Class::of(to.front, scope, endpoints.len()), to.key);
     }
 
-    fn routed(
-        &self,
-        to: &Destination,
-        map: impl Fn(&super::names::FrontNames) -> &Arc<str>,
-        class: Class,
-        sink: &mut dyn Sink,
-    ) {
-        let set = map(self.context.names.front(to.front));
-        sink.class(to.front, class);
-        sink.element(Element::new(set, to.key, Value::Data(Bytes::default().mark(class.mark()))));
+    fn listed(&self, to: &Destination, set: impl Fn(&FrontNames) -> &Arc<str>, sink: &mut dyn Sink) {
+        sink.element(Element::new(
+            set(self.context.names.front(to.front)),
+            to.key,
+            Value::None,
+        ));
     }
 
     fn own_chain(&self, to: &Destination, chain: Arc<str>, sink: &mut dyn Sink) {
@@ -211,8 +268,11 @@ impl Compiler<'_> {
             Front::Service => &names.no_endpoint_services,
             Front::NodePort => &names.no_endpoint_node_ports,
         };
-        let verdict =
-            if self.route.has_endpoints { Verdict::Drop } else { Verdict::Goto(names.reject.clone()) };
+        let verdict = if self.route.has_endpoints {
+            Verdict::Drop
+        } else {
+            Verdict::Goto(names.reject.clone())
+        };
         let port = &self.route.name;
         let colon = if port.is_empty() { "" } else { ":" };
         let comment = format!("{}/{}{colon}{port}", self.service.namespace, self.service.name);
@@ -222,13 +282,19 @@ impl Compiler<'_> {
     }
 
     fn firewall(&self, owns: &dyn Fn(&Claim) -> bool, sink: &mut dyn Sink) {
-        let (Some(external), Some(titles)) = (firewalled(self.route), self.titles) else { return };
+        let (Some(external), Some(titles)) = (firewalled(self.route), self.titles) else {
+            return;
+        };
         let settings = self.context.settings;
         let protocol = self.route.protocol.number();
         let port = self.route.port;
         let chain = titles.firewall();
         for addr in &external.load_balancer_ips {
-            if owns(&Claim::Destination { addr: *addr, protocol, port }) {
+            if owns(&Claim::Destination {
+                addr: *addr,
+                protocol,
+                port,
+            }) {
                 let to = Destination::service(*addr, protocol, port);
                 let verdict = Value::Verdict(Verdict::Goto(chain.clone()));
                 sink.element(Element::new(&self.context.names.firewall_ips, to.key, verdict));
@@ -236,8 +302,16 @@ impl Compiler<'_> {
         }
         let mut sources = external.source_ranges.clone();
         // A node that may use the address may do so from the address itself, which some load balancers give it.
-        if settings.node_ip.is_some_and(|ip| sources.iter().any(|net| net.contains(&ip))) {
-            sources.extend(external.load_balancer_ips.iter().map(|ip| ipnet::IpNet::from(*ip)));
+        if settings
+            .node_ip
+            .is_some_and(|ip| sources.iter().any(|net| net.contains(&ip)))
+        {
+            sources.extend(
+                external
+                    .load_balancer_ips
+                    .iter()
+                    .map(|ip| ipnet::IpNet::from(*ip)),
+            );
         }
         let ip = Ip::of(settings.family);
         let mut rules: Vec<Rule> = sources
@@ -269,7 +343,13 @@ impl Compiler<'_> {
         }
         for endpoint in route.reachable() {
             let (chain, set) = titles.endpoint(endpoint.addr);
-            let mut exprs = vec![ip.load_saddr(Reg(0)), Expr::Update { set: set.clone(), from: Reg(0) }];
+            let mut exprs = vec![
+                ip.load_saddr(Reg(0)),
+                Expr::Update {
+                    set: set.clone(),
+                    from: Reg(0),
+                },
+            ];
             let remember = Rule::new(std::mem::take(&mut exprs));
             exprs.push(Expr::Immediate {
                 to: Reg(0),
@@ -296,20 +376,32 @@ impl Compiler<'_> {
         let goto = |chain| vec![Expr::Verdict(Verdict::Goto(chain))];
         let mut rules = Vec::new();
         let mut rule = |parts: Vec<Vec<Expr>>, comment| {
-            rules.push(Rule { exprs: parts.into_iter().flatten().collect(), comment });
+            rules.push(Rule {
+                exprs: parts.into_iter().flatten().collect(),
+                comment,
+            });
         };
         if !external.local {
-            rule(vec![mark_for_masquerade(settings.masquerade_mark)], Some("masquerade"));
+            rule(
+                vec![mark_for_masquerade(settings.masquerade_mark)],
+                Some("masquerade"),
+            );
             rule(vec![goto(titles.cluster())], None);
         } else {
             if let Some(from_pods) = local_traffic(settings, CmpOp::Eq) {
-                rule(vec![from_pods, goto(titles.cluster())], Some("short-circuit pod traffic"));
+                rule(
+                    vec![from_pods, goto(titles.cluster())],
+                    Some("short-circuit pod traffic"),
+                );
             }
             rule(
                 vec![from_this_host(), mark_for_masquerade(settings.masquerade_mark)],
                 Some("masquerade local traffic"),
             );
-            rule(vec![from_this_host(), goto(titles.cluster())], Some("short-circuit local traffic"));
+            rule(
+                vec![from_this_host(), goto(titles.cluster())],
+                Some("short-circuit local traffic"),
+            );
             if !self.route.local.is_empty() {
                 rule(vec![goto(titles.local())], None);
             }
@@ -325,15 +417,27 @@ fn sticky(name: Arc<str>, titles: &Titles, ip: &Ip, endpoints: &[Endpoint]) -> C
     let mut rules: Vec<Rule> = named
         .iter()
         .map(|(chain, set)| {
-            let known = Expr::Lookup { set: set.clone(), from: Reg(0), to: None };
+            let known = Expr::Lookup {
+                set: set.clone(),
+                from: Reg(0),
+                to: None,
+            };
             Rule::new(vec![ip.load_saddr(Reg(0)), known, goto(chain)])
         })
         .collect();
     for (left, (chain, _)) in (1..=named.len() as u32).rev().zip(&named) {
         let mut exprs = Vec::with_capacity(3);
         if left > 1 {
-            exprs.push(Expr::Random { modulus: left, offset: 0, to: Reg(0) });
-            exprs.push(Expr::Cmp { op: CmpOp::Eq, from: Reg(0), data: vec![0; 4] });
+            exprs.push(Expr::Random {
+                modulus: left,
+                offset: 0,
+                to: Reg(0),
+            });
+            exprs.push(Expr::Cmp {
+                op: CmpOp::Eq,
+                from: Reg(0),
+                data: vec![0; 4],
+            });
         }
         exprs.push(goto(chain));
         rules.push(Rule::new(exprs));

@@ -16,7 +16,10 @@ pub struct Bytes {
 
 impl Default for Bytes {
     fn default() -> Self {
-        Self { bytes: [0; LONGEST], len: 0 }
+        Self {
+            bytes: [0; LONGEST],
+            len: 0,
+        }
     }
 }
 
@@ -94,6 +97,12 @@ pub struct Element {
 
 impl Element {
     pub fn new(set: &Arc<str>, key: Bytes, value: Value) -> Self {
-        Self { set: set.clone(), key, value, expires_ms: None, comment: None }
+        Self {
+            set: set.clone(),
+            key,
+            value,
+            expires_ms: None,
+            comment: None,
+        }
     }
 }

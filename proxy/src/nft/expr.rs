@@ -53,29 +53,77 @@ pub enum FibOf {
 /// connection states and random numbers in host order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expr {
-    Payload { base: Base, offset: u32, len: u32, to: Reg },
-    MetaLoad { key: MetaKey, to: Reg },
-    MetaSet { key: MetaKey, from: Reg },
-    CtLoad { key: CtKey, to: Reg },
-    Cmp { op: CmpOp, from: Reg, data: Vec<u8> },
+    Payload {
+        base: Base,
+        offset: u32,
+        len: u32,
+        to: Reg,
+    },
+    MetaLoad {
+        key: MetaKey,
+        to: Reg,
+    },
+    MetaSet {
+        key: MetaKey,
+        from: Reg,
+    },
+    CtLoad {
+        key: CtKey,
+        to: Reg,
+    },
+    Cmp {
+        op: CmpOp,
+        from: Reg,
+        data: Vec<u8>,
+    },
     /// `reg = (reg & mask) ^ xor`.
-    Bitwise { reg: Reg, mask: Vec<u8>, xor: Vec<u8> },
+    Bitwise {
+        reg: Reg,
+        mask: Vec<u8>,
+        xor: Vec<u8>,
+    },
     /// Continues only when the key is in the set; with `to`, loads the mapped value.
-    Lookup { set: Arc<str>, from: Reg, to: Option<Reg> },
+    Lookup {
+        set: Arc<str>,
+        from: Reg,
+        to: Option<Reg>,
+    },
     /// Continues only when the key is in the map, with the mapped verdict.
-    LookupVerdict { set: Arc<str>, from: Reg },
+    LookupVerdict {
+        set: Arc<str>,
+        from: Reg,
+    },
     /// Adds the key to a dynamic set or refreshes its timeout.
-    Update { set: Arc<str>, from: Reg },
-    Immediate { to: Reg, data: Vec<u8> },
+    Update {
+        set: Arc<str>,
+        from: Reg,
+    },
+    Immediate {
+        to: Reg,
+        data: Vec<u8>,
+    },
     Verdict(Verdict),
     /// A random number in `offset..offset + modulus`.
-    Random { modulus: u32, offset: u32, to: Reg },
+    Random {
+        modulus: u32,
+        offset: u32,
+        to: Reg,
+    },
     /// `RTN_*` type of the address, as this host routes it.
-    FibType { of: FibOf, to: Reg },
-    Dnat { family: u8, addr: Reg, port: Reg },
+    FibType {
+        of: FibOf,
+        to: Reg,
+    },
+    Dnat {
+        family: u8,
+        addr: Reg,
+        port: Reg,
+    },
     MasqueradeFullyRandom,
     /// ICMP (or ICMPv6) unreachable with this code.
-    Reject { code: u8 },
+    Reject {
+        code: u8,
+    },
 }
 
 impl Expr {
@@ -117,7 +165,12 @@ impl Expr {
         const REJECT_ICMP_UNREACH: u32 = 0;
         const DYNSET_UPDATE: u32 = 1;
         match self {
-            Self::Payload { base, offset, len, to } => {
+            Self::Payload {
+                base,
+                offset,
+                len,
+                to,
+            } => {
                 w.u32(1, to.number());
                 w.u32(2, *base as u32);
                 w.u32(3, *offset);

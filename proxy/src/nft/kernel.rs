@@ -18,7 +18,11 @@ pub enum CommitError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     #[error("nf_tables refused to {what}: {errno}{}{}", text_prefix(.text), .text)]
-    Refused { what: String, errno: Errno, text: String },
+    Refused {
+        what: String,
+        errno: Errno,
+        text: String,
+    },
     #[error("nf_tables did not answer a transaction of {bytes} bytes")]
     Silent { bytes: usize },
 }
@@ -30,7 +34,13 @@ fn text_prefix(text: &str) -> &'static str {
 impl CommitError {
     /// What was named does not exist (any more).
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { errno: Errno::NOENT, .. })
+        matches!(
+            self,
+            Self::Refused {
+                errno: Errno::NOENT,
+                ..
+            }
+        )
     }
 }
 
@@ -38,7 +48,9 @@ impl Kernel {
     /// # Errors
     /// When there is no nf_tables here or no permission to use it.
     pub fn open() -> Result<Self, CommitError> {
-        Ok(Self { socket: Socket::open()? })
+        Ok(Self {
+            socket: Socket::open()?,
+        })
     }
 
     /// Makes the transaction happen, all of it or nothing.
@@ -65,7 +77,9 @@ impl Kernel {
         let outcome = match (refusal, result) {
             (Some(refusal), _) => Err(refusal),
             (None, Err(error)) => Err(error.into()),
-            (None, Ok(())) if !answered => Err(CommitError::Silent { bytes: datagram.len() }),
+            (None, Ok(())) if !answered => Err(CommitError::Silent {
+                bytes: datagram.len(),
+            }),
             (None, Ok(())) => Ok(()),
         };
         if outcome.is_err() {
@@ -99,8 +113,18 @@ impl Kernel {
 
 /// Says in words what a message asks for.
 fn describe(message: &Message<'_>) -> String {
-    let string = |kind| attrs(message.payload()).find(kind).and_then(|a| a.str()).unwrap_or("?").to_owned();
-    let family = if message.family() == NfProto::Ipv6 as u8 { "ip6" } else { "ip" };
+    let string = |kind| {
+        attrs(message.payload())
+            .find(kind)
+            .and_then(|a| a.str())
+            .unwrap_or("?")
+            .to_owned()
+    };
+    let family = if message.family() == NfProto::Ipv6 as u8 {
+        "ip6"
+    } else {
+        "ip"
+    };
     let table = string(TABLE_NAME);
     let object = match message.kind & 0xff {
         NEWTABLE => "create the table".to_owned(),

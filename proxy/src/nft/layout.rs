@@ -11,7 +11,7 @@
 //! and cleans up the other's table.
 
 use super::expr::{Base, CmpOp, CtKey, Expr, FibOf, MetaKey, Reg};
-use super::names::{Front, Names};
+use super::names::{Class, Front, Names, Scope, last_resort};
 use super::object::{Chain, ChainKind, DataType, Hook, HookNumber, MapTo, Rule, Set};
 use super::verdict::Verdict;
 use crate::model::Family;
@@ -82,8 +82,20 @@ pub(super) struct Ip {
 impl Ip {
     pub fn of(family: Family) -> Self {
         match family {
-            Family::Ipv4 => Self { family, saddr: 12, daddr: 16, len: 4, addr: DataType::Ipv4Addr },
-            Family::Ipv6 => Self { family, saddr: 8, daddr: 24, len: 16, addr: DataType::Ipv6Addr },
+            Family::Ipv4 => Self {
+                family,
+                saddr: 12,
+                daddr: 16,
+                len: 4,
+                addr: DataType::Ipv4Addr,
+            },
+            Family::Ipv6 => Self {
+                family,
+                saddr: 8,
+                daddr: 24,
+                len: 16,
+                addr: DataType::Ipv6Addr,
+            },
         }
     }
 
@@ -93,11 +105,21 @@ impl Ip {
     }
 
     pub fn load_saddr(&self, to: Reg) -> Expr {
-        Expr::Payload { base: Base::Network, offset: self.saddr, len: self.len, to }
+        Expr::Payload {
+            base: Base::Network,
+            offset: self.saddr,
+            len: self.len,
+            to,
+        }
     }
 
     pub fn load_daddr(&self, to: Reg) -> Expr {
-        Expr::Payload { base: Base::Network, offset: self.daddr, len: self.len, to }
+        Expr::Payload {
+            base: Base::Network,
+            offset: self.daddr,
+            len: self.len,
+            to,
+        }
     }
 
     /// Loads the key of a Service's front and says which register comes behind it.
@@ -106,8 +128,16 @@ impl Ip {
             Front::Service => (vec![self.load_daddr(Reg(0))], self.regs()),
             Front::NodePort => (Vec::new(), 0),
         };
-        exprs.push(Expr::MetaLoad { key: MetaKey::L4Proto, to: Reg(next) });
-        exprs.push(Expr::Payload { base: Base::Transport, offset: 2, len: 2, to: Reg(next + 1) });
+        exprs.push(Expr::MetaLoad {
+            key: MetaKey::L4Proto,
+            to: Reg(next),
+        });
+        exprs.push(Expr::Payload {
+            base: Base::Transport,
+            offset: 2,
+            len: 2,
+            to: Reg(next + 1),
+        });
         (exprs, Reg(next + 2))
     }
 
@@ -130,20 +160,41 @@ impl Ip {
         let xor = vec![0; mask.len()];
         vec![
             load,
-            Expr::Bitwise { reg: Reg(0), mask, xor },
-            Expr::Cmp { op, from: Reg(0), data: octets(net.network()) },
+            Expr::Bitwise {
+                reg: Reg(0),
+                mask,
+                xor,
+            },
+            Expr::Cmp {
+                op,
+                from: Reg(0),
+                data: octets(net.network()),
+            },
         ]
     }
 
     fn localhost(&self, op: CmpOp) -> Vec<Expr> {
         match self.family {
             Family::Ipv4 => vec![
-                Expr::Payload { base: Base::Network, offset: self.daddr, len: 1, to: Reg(0) },
-                Expr::Cmp { op, from: Reg(0), data: vec![127] },
+                Expr::Payload {
+                    base: Base::Network,
+                    offset: self.daddr,
+                    len: 1,
+                    to: Reg(0),
+                },
+                Expr::Cmp {
+                    op,
+                    from: Reg(0),
+                    data: vec![127],
+                },
             ],
             Family::Ipv6 => vec![
                 self.load_daddr(Reg(0)),
-                Expr::Cmp { op, from: Reg(0), data: std::net::Ipv6Addr::LOCALHOST.octets().to_vec() },
+                Expr::Cmp {
+                    op,
+                    from: Reg(0),
+                    data: std::net::Ipv6Addr::LOCALHOST.octets().to_vec(),
+                },
             ],
         }
     }
@@ -159,9 +210,19 @@ impl Ip {
 /// Sets the masquerade bit of the packet's mark.
 pub(super) fn mark_for_masquerade(mark: u32) -> Vec<Expr> {
     vec![
-        Expr::MetaLoad { key: MetaKey::Mark, to: Reg(0) },
-        Expr::Bitwise { reg: Reg(0), mask: (!mark).to_ne_bytes().to_vec(), xor: mark.to_ne_bytes().to_vec() },
-        Expr::MetaSet { key: MetaKey::Mark, from: Reg(0) },
+        Expr::MetaLoad {
+            key: MetaKey::Mark,
+            to: Reg(0),
+        },
+        Expr::Bitwise {
+            reg: Reg(0),
+            mask: (!mark).to_ne_bytes().to_vec(),
+            xor: mark.to_ne_bytes().to_vec(),
+        },
+        Expr::MetaSet {
+            key: MetaKey::Mark,
+            from: Reg(0),
+        },
     ]
 }
 
@@ -169,7 +230,17 @@ pub(super) fn mark_for_masquerade(mark: u32) -> Vec<Expr> {
 pub(super) fn local_traffic(settings: &Settings, op: CmpOp) -> Option<Vec<Expr>> {
     let ip = Ip::of(settings.family);
     let iif = |data: Vec<u8>| {
-        vec![Expr::MetaLoad { key: MetaKey::IifName, to: Reg(0) }, Expr::Cmp { op, from: Reg(0), data }]
+        vec![
+            Expr::MetaLoad {
+                key: MetaKey::IifName,
+                to: Reg(0),
+            },
+            Expr::Cmp {
+                op,
+                from: Reg(0),
+                data,
+            },
+        ]
     };
     match &settings.local_traffic {
         LocalTraffic::Unknown => None,
@@ -192,16 +263,31 @@ fn fib_local(of: FibOf) -> Vec<Expr> {
     const RTN_LOCAL: u32 = 2;
     vec![
         Expr::FibType { of, to: Reg(0) },
-        Expr::Cmp { op: CmpOp::Eq, from: Reg(0), data: RTN_LOCAL.to_ne_bytes().to_vec() },
+        Expr::Cmp {
+            op: CmpOp::Eq,
+            from: Reg(0),
+            data: RTN_LOCAL.to_ne_bytes().to_vec(),
+        },
     ]
 }
 
 fn new_connections() -> Vec<Expr> {
     const STATE_NEW: u32 = 8;
     vec![
-        Expr::CtLoad { key: CtKey::State, to: Reg(0) },
-        Expr::Bitwise { reg: Reg(0), mask: STATE_NEW.to_ne_bytes().to_vec(), xor: vec![0; 4] },
-        Expr::Cmp { op: CmpOp::Neq, from: Reg(0), data: vec![0; 4] },
+        Expr::CtLoad {
+            key: CtKey::State,
+            to: Reg(0),
+        },
+        Expr::Bitwise {
+            reg: Reg(0),
+            mask: STATE_NEW.to_ne_bytes().to_vec(),
+            xor: vec![0; 4],
+        },
+        Expr::Cmp {
+            op: CmpOp::Neq,
+            from: Reg(0),
+            data: vec![0; 4],
+        },
     ]
 }
 
@@ -210,11 +296,18 @@ fn rule(parts: impl IntoIterator<Item = Vec<Expr>>) -> Rule {
 }
 
 fn lookup(set: &Arc<str>) -> Expr {
-    Expr::Lookup { set: set.clone(), from: Reg(0), to: None }
+    Expr::Lookup {
+        set: set.clone(),
+        from: Reg(0),
+        to: None,
+    }
 }
 
 fn lookup_verdict(set: &Arc<str>) -> Expr {
-    Expr::LookupVerdict { set: set.clone(), from: Reg(0) }
+    Expr::LookupVerdict {
+        set: set.clone(),
+        from: Reg(0),
+    }
 }
 
 /// All named sets and maps, without elements.
@@ -262,31 +355,65 @@ pub fn sets(settings: &Settings, names: &Names) -> Vec<Set> {
             MapTo::Verdict,
             "ClusterIP, ExternalIP and LoadBalancer IP traffic",
         ),
-        map(&names.service_node_ports, node_port, MapTo::Verdict, "NodePort traffic"),
+        map(
+            &names.service_node_ports,
+            node_port,
+            MapTo::Verdict,
+            "NodePort traffic",
+        ),
     ];
     if settings.node_port_addresses != NodePortAddresses::All {
-        all.push(set(&names.node_port_ips, vec![ip.addr], "IPs that accept NodePort traffic"));
+        all.push(set(
+            &names.node_port_ips,
+            vec![ip.addr],
+            "IPs that accept NodePort traffic",
+        ));
     }
     for front in Front::ALL {
         let of = names.front(front);
         let key = ip.front_key(front);
-        let class = || MapTo::Data(vec![DataType::Mark]);
-        let mut slot = key.clone();
-        slot.push(DataType::Mark);
+        if front == Front::Service {
+            all.push(set(&of.routes, key.clone(), "destinations of internal traffic"));
+        }
+        let mut numbered = key.clone();
+        numbered.push(DataType::Mark);
         all.extend([
-            map(&of.routes, key.clone(), class(), "how traffic to this destination is spread"),
-            map(&of.cluster_routes, key.clone(), class(), "the same, for traffic that ignores externalTrafficPolicy"),
-            map(&of.local_routes, key, class(), "the same, for externalTrafficPolicy Local"),
+            set(
+                &of.external,
+                key.clone(),
+                "destinations of external traffic, policy Cluster",
+            ),
+            set(
+                &of.external_local,
+                key,
+                "destinations of external traffic, policy Local",
+            ),
             map(
                 &of.endpoints,
-                slot,
+                numbered,
                 MapTo::Data(vec![ip.addr, DataType::InetService]),
                 "endpoints of each destination, numbered",
             ),
-            map(&of.picks, vec![DataType::Mark], MapTo::Verdict, "chains that pick one of so many endpoints"),
         ]);
     }
     all
+}
+
+/// The set of the destinations of a class.
+pub fn class_set(settings: &Settings, class: Class, name: Arc<str>) -> Set {
+    let key = Ip::of(settings.family).front_key(class.front);
+    Set {
+        name,
+        key,
+        to: None,
+        timeout_ms: None,
+        comment: Some("destinations with so many endpoints"),
+    }
+}
+
+/// The rules of a class, for the head of its chain.
+pub fn class_rules(settings: &Settings, names: &Names, class: Class, set: &Arc<str>) -> Vec<Rule> {
+    class.rules(&Ip::of(settings.family), names, set).collect()
 }
 
 /// All static chains with their rules; base chains last.
@@ -308,21 +435,29 @@ pub fn chains(settings: &Settings, names: &Names) -> Vec<Chain> {
         masquerading(settings, names, &ip),
     ];
     for front in Front::ALL {
-        all.extend(external_local(settings, names, &ip, front));
+        all.extend(spread(names, &ip, front));
+        all.extend(external(settings, names, front));
     }
-    all.push(services(settings, names, &ip));
+    all.extend(services(settings, names, &ip));
     all.extend(base_chains());
     all
 }
 
 fn service_check(name: &str, map: &Arc<str>, ip: &Ip) -> Chain {
-    Chain::new(name, vec![rule([ip.load_front(Front::Service).0, vec![lookup_verdict(map)]])])
+    Chain::new(
+        name,
+        vec![rule([ip.load_front(Front::Service).0, vec![lookup_verdict(map)]])],
+    )
 }
 
 fn cluster_ips_check(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
     let mut rules = vec![
-        rule([vec![ip.load_daddr(Reg(0)), lookup(&names.cluster_ips), ip.port_unreachable()]])
-            .comment("Reject traffic to invalid ports of ClusterIPs"),
+        rule([vec![
+            ip.load_daddr(Reg(0)),
+            lookup(&names.cluster_ips),
+            ip.port_unreachable(),
+        ]])
+        .comment("Reject traffic to invalid ports of ClusterIPs"),
     ];
     for cidr in &settings.service_cidrs {
         let drop = vec![Expr::Verdict(Verdict::Drop)];
@@ -337,32 +472,65 @@ fn cluster_ips_check(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
 fn masquerading(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
     const STATUS_DNAT: u32 = 1 << 5;
     let mark = settings.masquerade_mark;
-    let load_mark = || Expr::MetaLoad { key: MetaKey::Mark, to: Reg(0) };
+    let load_mark = || Expr::MetaLoad {
+        key: MetaKey::Mark,
+        to: Reg(0),
+    };
     let after_addresses = ip.regs() * 2;
     Chain::new(
         "masquerading",
         vec![
             rule([vec![
                 load_mark(),
-                Expr::Bitwise { reg: Reg(0), mask: mark.to_ne_bytes().to_vec(), xor: vec![0; 4] },
-                Expr::Cmp { op: CmpOp::Neq, from: Reg(0), data: vec![0; 4] },
+                Expr::Bitwise {
+                    reg: Reg(0),
+                    mask: mark.to_ne_bytes().to_vec(),
+                    xor: vec![0; 4],
+                },
+                Expr::Cmp {
+                    op: CmpOp::Neq,
+                    from: Reg(0),
+                    data: vec![0; 4],
+                },
                 load_mark(),
                 Expr::Bitwise {
                     reg: Reg(0),
                     mask: u32::MAX.to_ne_bytes().to_vec(),
                     xor: mark.to_ne_bytes().to_vec(),
                 },
-                Expr::MetaSet { key: MetaKey::Mark, from: Reg(0) },
+                Expr::MetaSet {
+                    key: MetaKey::Mark,
+                    from: Reg(0),
+                },
                 Expr::MasqueradeFullyRandom,
             ]]),
             rule([vec![
-                Expr::CtLoad { key: CtKey::Status, to: Reg(0) },
-                Expr::Bitwise { reg: Reg(0), mask: STATUS_DNAT.to_ne_bytes().to_vec(), xor: vec![0; 4] },
-                Expr::Cmp { op: CmpOp::Neq, from: Reg(0), data: vec![0; 4] },
+                Expr::CtLoad {
+                    key: CtKey::Status,
+                    to: Reg(0),
+                },
+                Expr::Bitwise {
+                    reg: Reg(0),
+                    mask: STATUS_DNAT.to_ne_bytes().to_vec(),
+                    xor: vec![0; 4],
+                },
+                Expr::Cmp {
+                    op: CmpOp::Neq,
+                    from: Reg(0),
+                    data: vec![0; 4],
+                },
                 ip.load_saddr(Reg(0)),
                 ip.load_daddr(Reg(ip.regs())),
-                Expr::MetaLoad { key: MetaKey::L4Proto, to: Reg(after_addresses) },
-                Expr::Payload { base: Base::Transport, offset: 2, len: 2, to: Reg(after_addresses + 1) },
+                Expr::MetaLoad {
+                    key: MetaKey::L4Proto,
+                    to: Reg(after_addresses),
+                },
+                Expr::Payload {
+                    base: Base::Transport,
+                    offset: 2,
+                    len: 2,
+                    to: Reg(after_addresses + 1),
+                },
                 lookup(&names.hairpin_connections),
                 Expr::MasqueradeFullyRandom,
             ]]),
@@ -370,32 +538,45 @@ fn masquerading(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
     )
 }
 
-/// Finds the route of a destination and goes to the chain that picks an endpoint.
-fn dispatch(ip: &Ip, front: Front, routes: &Arc<str>, picks: &Arc<str>) -> Rule {
-    rule([
-        ip.load_front(front).0,
-        vec![Expr::Lookup { set: routes.clone(), from: Reg(0), to: Some(Reg(0)) }, lookup_verdict(picks)],
-    ])
+/// The chains that spread connections, without the rules of the classes.
+fn spread(names: &Names, ip: &Ip, front: Front) -> impl Iterator<Item = Chain> {
+    [Scope::Cluster, Scope::Local].into_iter().map(move |scope| {
+        Chain::new(
+            names.front(front).spread(scope).clone(),
+            vec![last_resort(ip, names, front, scope)],
+        )
+    })
 }
 
-/// The two chains of `externalTrafficPolicy: Local`.
+fn goto(chain: &Arc<str>) -> Vec<Expr> {
+    vec![Expr::Verdict(Verdict::Goto(chain.clone()))]
+}
+
+/// The chains of external traffic.
 ///
-/// Pods and the node itself reach all endpoints, as if their traffic went out to the load balancer and came back;
-/// the rest reaches this node's endpoints and keeps its source address.
-fn external_local(settings: &Settings, names: &Names, ip: &Ip, front: Front) -> [Chain; 2] {
+/// Under the policy `Cluster`, connections are masqueraded, since they may leave for another node. Under `Local`, pods
+/// and the node itself reach all endpoints, as if their traffic went out to the load balancer and came back; the rest
+/// reaches this node's endpoints and keeps its source address.
+fn external(settings: &Settings, names: &Names, front: Front) -> [Chain; 2] {
     let of = names.front(front);
-    let cluster = Chain::new(of.external_cluster.clone(), vec![dispatch(ip, front, &of.cluster_routes, &of.picks)]);
-    let go = vec![Expr::Verdict(Verdict::Goto(of.external_cluster.clone()))];
-    let mut rules = Vec::new();
+    let masquerade = || mark_for_masquerade(settings.masquerade_mark);
+    let cluster = vec![
+        rule([masquerade()]).comment("masquerade"),
+        rule([goto(of.spread(Scope::Cluster))]),
+    ];
+    let mut local = Vec::new();
     if let Some(from_pods) = local_traffic(settings, CmpOp::Eq) {
-        rules.push(rule([from_pods, go.clone()]).comment("short-circuit pod traffic"));
+        local.push(rule([from_pods, goto(of.spread(Scope::Cluster))]).comment("short-circuit pod traffic"));
     }
-    rules.push(
-        rule([from_this_host(), mark_for_masquerade(settings.masquerade_mark)]).comment("masquerade local traffic"),
+    local.push(rule([from_this_host(), masquerade()]).comment("masquerade local traffic"));
+    local.push(
+        rule([from_this_host(), goto(of.spread(Scope::Cluster))]).comment("short-circuit local traffic"),
     );
-    rules.push(rule([from_this_host(), go]).comment("short-circuit local traffic"));
-    rules.push(dispatch(ip, front, &of.local_routes, &of.picks));
-    [cluster, Chain::new(of.external_local.clone(), rules)]
+    local.push(rule([goto(of.spread(Scope::Local))]));
+    [
+        Chain::new(of.external.clone(), cluster),
+        Chain::new(of.external_local.clone(), local),
+    ]
 }
 
 /// Matches destinations that take node ports. `routed` asks whether the address is this host's, which traffic that
@@ -403,7 +584,11 @@ fn external_local(settings: &Settings, names: &Names, ip: &Ip, front: Front) -> 
 fn node_port_destination(settings: &Settings, names: &Names, ip: &Ip, routed: bool) -> Vec<Expr> {
     match &settings.node_port_addresses {
         NodePortAddresses::All => {
-            let mut exprs = if routed { fib_local(FibOf::Daddr) } else { Vec::new() };
+            let mut exprs = if routed {
+                fib_local(FibOf::Daddr)
+            } else {
+                Vec::new()
+            };
             exprs.extend(ip.localhost(CmpOp::Neq));
             exprs
         }
@@ -411,7 +596,7 @@ fn node_port_destination(settings: &Settings, names: &Names, ip: &Ip, routed: bo
     }
 }
 
-fn services(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
+fn services(settings: &Settings, names: &Names, ip: &Ip) -> [Chain; 2] {
     let mut rules = Vec::new();
     let to_cluster_ip = || vec![ip.load_daddr(Reg(0)), lookup(&names.cluster_ips)];
     let masquerade = || mark_for_masquerade(settings.masquerade_mark);
@@ -423,15 +608,35 @@ fn services(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
                 .comment("masquerade clusterIP traffic from outside cluster"),
         );
     }
+    let listed = |front, set: &Arc<str>, chain: &Arc<str>| {
+        rule([ip.load_front(front).0, vec![lookup(set)], goto(chain)])
+    };
     let of = names.front(Front::Service);
-    rules.push(dispatch(ip, Front::Service, &of.routes, &of.picks));
-    rules.push(rule([ip.load_front(Front::Service).0, vec![lookup_verdict(&names.service_ips)]]));
+    rules.push(listed(Front::Service, &of.routes, of.spread(Scope::Cluster)));
+    rules.push(listed(Front::Service, &of.external, &of.external));
+    rules.push(listed(Front::Service, &of.external_local, &of.external_local));
+    rules.push(rule([
+        ip.load_front(Front::Service).0,
+        vec![lookup_verdict(&names.service_ips)],
+    ]));
+    let node_ports: Arc<str> = "nodeports".into();
+    rules.push(rule([
+        node_port_destination(settings, names, ip, true),
+        goto(&node_ports),
+    ]));
     let of = names.front(Front::NodePort);
-    let at_node = node_port_destination(settings, names, ip, true);
-    let by_route = dispatch(ip, Front::NodePort, &of.routes, &of.picks);
-    rules.push(rule([at_node.clone(), by_route.exprs]));
-    rules.push(rule([at_node, ip.load_front(Front::NodePort).0, vec![lookup_verdict(&names.service_node_ports)]]));
-    Chain::new("services", rules)
+    let at_node_ports = vec![
+        listed(Front::NodePort, &of.external, &of.external),
+        listed(Front::NodePort, &of.external_local, &of.external_local),
+        rule([
+            ip.load_front(Front::NodePort).0,
+            vec![lookup_verdict(&names.service_node_ports)],
+        ]),
+    ];
+    [
+        Chain::new(node_ports, at_node_ports),
+        Chain::new("services", rules),
+    ]
 }
 
 fn base_chains() -> impl Iterator<Item = Chain> {
@@ -442,7 +647,11 @@ fn base_chains() -> impl Iterator<Item = Chain> {
     const SNAT: i32 = 100;
     let base = |name: &str, kind, number, priority, new_only: bool, jumps: &[&str]| Chain {
         name: name.into(),
-        hook: Some(Hook { kind, number, priority }),
+        hook: Some(Hook {
+            kind,
+            number,
+            priority,
+        }),
         rules: jumps
             .iter()
             .map(|to| {
@@ -453,14 +662,56 @@ fn base_chains() -> impl Iterator<Item = Chain> {
     };
     let firewall = ["firewall-check"];
     [
-        base("filter-prerouting-pre-dnat", Filter, Prerouting, DNAT - 10, true, &firewall),
-        base("filter-output-pre-dnat", Filter, Output, DNAT - 10, true, &firewall),
-        base("filter-input", Filter, Input, FILTER, true, &["nodeport-endpoints-check", "service-endpoints-check"]),
-        base("filter-forward", Filter, Forward, FILTER, true, &["service-endpoints-check", "cluster-ips-check"]),
-        base("filter-output", Filter, Output, FILTER, true, &["service-endpoints-check", "cluster-ips-check"]),
+        base(
+            "filter-prerouting-pre-dnat",
+            Filter,
+            Prerouting,
+            DNAT - 10,
+            true,
+            &firewall,
+        ),
+        base(
+            "filter-output-pre-dnat",
+            Filter,
+            Output,
+            DNAT - 10,
+            true,
+            &firewall,
+        ),
+        base(
+            "filter-input",
+            Filter,
+            Input,
+            FILTER,
+            true,
+            &["nodeport-endpoints-check", "service-endpoints-check"],
+        ),
+        base(
+            "filter-forward",
+            Filter,
+            Forward,
+            FILTER,
+            true,
+            &["service-endpoints-check", "cluster-ips-check"],
+        ),
+        base(
+            "filter-output",
+            Filter,
+            Output,
+            FILTER,
+            true,
+            &["service-endpoints-check", "cluster-ips-check"],
+        ),
         base("nat-prerouting", Nat, Prerouting, DNAT, false, &["services"]),
         base("nat-output", Nat, Output, DNAT, false, &["services"]),
-        base("nat-postrouting", Nat, Postrouting, SNAT, false, &["masquerading"]),
+        base(
+            "nat-postrouting",
+            Nat,
+            Postrouting,
+            SNAT,
+            false,
+            &["masquerading"],
+        ),
     ]
     .into_iter()
 }

@@ -8,13 +8,14 @@
 //! takes over from the other. Inside, a Service without session affinity is data alone:
 //!
 //! ```text
-//! destination . protocol . port --service-routes--> class --service-picks--> chain service-pick-N
-//! destination . protocol . port . random mod N --service-endpoints--> address . port --> dnat
+//! destination . protocol . port @service-routes -> chain service-spread:
+//!   destination . protocol . port @service-spread-N . random mod N -> service-endpoints -> address . port -> dnat
 //! ```
 //!
-//! The chains that pick among N endpoints are shared by all Services. A change of endpoints is thus a change of a few
-//! map elements: no chain, no rule and no verdict changes, and the kernel, which validates the whole table after a
-//! change of those, has nothing to validate. Services with session affinity have chains of their own, as upstream's.
+//! The rules that choose among N endpoints are shared by all destinations that have N. A change of endpoints is thus
+//! a change of a few elements of sets and data maps: no chain, no rule and no verdict changes, and the kernel, which
+//! validates the whole table after a change of those, has nothing to validate. Services with session affinity have
+//! chains of their own behind verdict maps, as upstream's.
 
 mod adopt;
 mod batch;
@@ -38,7 +39,7 @@ pub use element::{Bytes, Element, Value};
 pub use expr::Expr;
 pub use kernel::{CommitError, Kernel};
 pub use layout::{LocalTraffic, NodePortAddresses, Settings, TABLE};
-pub use names::{Class, Front, LOCAL_SLOTS, Names};
+pub use names::{Class, Front, LOCAL_SLOTS, Names, Scope};
 pub use object::{Chain, Rule, Set};
 pub use table::Table;
 pub use verdict::Verdict;

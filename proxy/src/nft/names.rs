@@ -1,9 +1,8 @@
-//! Names of chains and sets, and the classes that a route can have.
+//! Names of chains and sets, and the classes that a destination's number of endpoints falls into.
 
 use super::expr::{Expr, Reg};
-use super::layout::{Ip, Settings, mark_for_masquerade};
-use super::object::{Chain, Rule};
-use super::verdict::Verdict;
+use super::layout::Ip;
+use super::object::Rule;
 use crate::model::Family;
 use std::sync::Arc;
 
@@ -20,31 +19,41 @@ impl Front {
     pub const ALL: [Self; 2] = [Self::Service, Self::NodePort];
 }
 
-/// Names of the maps and chains of one kind of front.
+/// Names of the sets and chains of one kind of front.
 #[derive(Clone, Debug)]
 pub struct FrontNames {
+    /// Set: destinations of internal traffic.
     pub routes: Arc<str>,
-    pub cluster_routes: Arc<str>,
-    pub local_routes: Arc<str>,
-    pub endpoints: Arc<str>,
-    pub picks: Arc<str>,
-    pub external_cluster: Arc<str>,
+    /// Set and chain: destinations of external traffic under the policy `Cluster`.
+    pub external: Arc<str>,
+    /// Set and chain: destinations of external traffic under the policy `Local`.
     pub external_local: Arc<str>,
-    prefix: &'static str,
+    /// Map: destination and number of an endpoint to its address and port.
+    pub endpoints: Arc<str>,
+    /// Chain, and prefix of the sets of destinations by class.
+    pub spread: Arc<str>,
+    /// The same for endpoints of this node.
+    pub local_spread: Arc<str>,
 }
 
 impl FrontNames {
-    fn new(prefix: &'static str) -> Self {
+    fn new(prefix: &str) -> Self {
         let name = |rest: &str| Arc::from(format!("{prefix}-{rest}"));
         Self {
             routes: name("routes"),
-            cluster_routes: name("routes-cluster"),
-            local_routes: name("routes-local"),
-            endpoints: name("endpoints"),
-            picks: name("picks"),
-            external_cluster: name("external-cluster"),
+            external: name("external"),
             external_local: name("external-local"),
-            prefix,
+            endpoints: name("endpoints"),
+            spread: name("spread"),
+            local_spread: name("local-spread"),
+        }
+    }
+
+    /// The chain that spreads connections over endpoints.
+    pub fn spread(&self, scope: Scope) -> &Arc<str> {
+        match scope {
+            Scope::Cluster => &self.spread,
+            Scope::Local => &self.local_spread,
         }
     }
 }
@@ -92,89 +101,140 @@ impl Names {
     }
 }
 
-/// How traffic to a front is spread: the value of a route, and the key of the chain that does it.
-///
-/// The count is in the low 24 bits, so that a change of endpoints changes data and never a rule or a verdict: the
-/// kernel validates the whole table after a change of either.
+/// Which endpoints a class is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// Pick among `n` endpoints.
-    Spread(u32),
-    /// The same, and masquerade: `externalTrafficPolicy: Cluster`.
-    Masquerade(u32),
-    /// Pick among `n` endpoints of this node, which are numbered from [`LOCAL_SLOTS`].
-    Local(u32),
-    /// `externalTrafficPolicy: Local`: where to go depends on where the traffic comes from.
-    ExternalLocal,
+pub enum Scope {
+    Cluster,
+    /// Endpoints of this node, numbered from [`LOCAL_SLOTS`].
+    Local,
 }
 
-/// The first number of a front's node-local endpoints.
-pub const LOCAL_SLOTS: u32 = 1 << 24;
+/// The first number of a destination's node-local endpoints.
+pub const LOCAL_SLOTS: u32 = 1 << 20;
+
+impl Scope {
+    pub fn first_slot(self) -> u32 {
+        match self {
+            Self::Cluster => 0,
+            Self::Local => LOCAL_SLOTS,
+        }
+    }
+}
+
+/// Destinations with about the same number of endpoints, which the same rules serve.
+///
+/// A destination is in the set of its class, so a change of its endpoints moves it to another set and changes no rule
+/// and no verdict: after a change of either, the kernel validates the whole table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Class {
+    pub front: Front,
+    pub scope: Scope,
+    /// Numbers that the rules choose from. At most 16 are exact; of more, up to a sixth may be unused.
+    pub slots: u32,
+}
+
+/// Counts up to this have a class of their own, so that each endpoint is equally likely at the first try.
+const EXACT: u32 = 16;
+/// How often a connection tries again when it chose an unused number. Less than one in 10,000 is left over then.
+const TRIES: usize = 6;
 
 impl Class {
-    /// The value as the kernel compares it.
-    pub fn mark(self) -> u32 {
-        match self {
-            Self::Spread(n) => n,
-            Self::Masquerade(n) => 1 << 24 | n,
-            Self::Local(n) => 2 << 24 | n,
-            Self::ExternalLocal => 4 << 24,
-        }
+    /// The class of destinations with `count` endpoints.
+    pub fn of(front: Front, scope: Scope, count: usize) -> Self {
+        let count = u32::try_from(count).unwrap_or(LOCAL_SLOTS).clamp(1, LOCAL_SLOTS);
+        let slots = if count <= EXACT {
+            count
+        } else {
+            // Four classes between one power of two and the next.
+            let step = (1 << (count - 1).ilog2()) / 4;
+            count.next_multiple_of(step)
+        };
+        Self { front, scope, slots }
     }
 
-    /// The chain that traffic of this class goes to.
-    pub fn chain_name(self, names: &FrontNames) -> Arc<str> {
-        let prefix = names.prefix;
-        match self {
-            Self::Spread(n) => format!("{prefix}-pick-{n}").into(),
-            Self::Masquerade(n) => format!("{prefix}-masquerade-pick-{n}").into(),
-            Self::Local(n) => format!("{prefix}-local-pick-{n}").into(),
-            Self::ExternalLocal => names.external_local.clone(),
-        }
+    /// The name of the set of its destinations.
+    pub fn set(self, names: &Names) -> Arc<str> {
+        format!("{}-{}", names.front(self.front).spread(self.scope), self.slots).into()
     }
 
-    /// The chain itself; `None` for the static one.
-    pub fn chain(self, settings: &Settings, names: &FrontNames, front: Front) -> Option<Chain> {
-        let ip = Ip::of(settings.family);
-        let pick = |modulus, offset| Rule::new(pick(&ip, names, front, modulus, offset));
-        let picks = |n: u32, offset| {
-            let mut rules = vec![pick(n, offset)];
-            if n > 1 {
-                // The count and the endpoint are read one after the other. Should a transaction that removed the
-                // endpoint end in between, the first one is there in any case.
-                rules.push(pick(1, offset));
-            }
-            rules
-        };
-        let rules = match self {
-            Self::Spread(n) => picks(n, 0),
-            Self::Local(n) => picks(n, LOCAL_SLOTS),
-            Self::Masquerade(n) => {
-                let mut rules = vec![Rule::new(mark_for_masquerade(settings.masquerade_mark))];
-                rules.extend(picks(n, 0));
-                rules
-            }
-            Self::ExternalLocal => return None,
-        };
-        Some(Chain::new(self.chain_name(names), rules))
+    /// The rules that serve its destinations.
+    pub(super) fn rules(self, ip: &Ip, names: &Names, set: &Arc<str>) -> impl Iterator<Item = Rule> {
+        let tries = if self.slots <= EXACT { 1 } else { TRIES };
+        let rule = Rule::new(self.rule(ip, names, Some(set)));
+        std::iter::repeat_n(rule, tries)
+    }
+
+    /// Sends a connection to one of the endpoints; with a set, only if the destination is in it.
+    fn rule(self, ip: &Ip, names: &Names, set: Option<&Arc<str>>) -> Vec<Expr> {
+        let (mut exprs, number) = ip.load_front(self.front);
+        exprs.extend(set.map(|set| Expr::Lookup {
+            set: set.clone(),
+            from: Reg(0),
+            to: None,
+        }));
+        exprs.push(Expr::Random {
+            modulus: self.slots,
+            offset: self.scope.first_slot(),
+            to: number,
+        });
+        let endpoints = names.front(self.front).endpoints.clone();
+        exprs.push(Expr::Lookup {
+            set: endpoints,
+            from: Reg(0),
+            to: Some(Reg(0)),
+        });
+        exprs.push(dnat(ip.family));
+        exprs
     }
 }
 
-fn pick(ip: &Ip, names: &FrontNames, front: Front, modulus: u32, offset: u32) -> Vec<Expr> {
-    let (mut exprs, slot) = ip.load_front(front);
-    exprs.push(Expr::Random { modulus, offset, to: slot });
-    exprs.push(Expr::Lookup { set: names.endpoints.clone(), from: Reg(0), to: Some(Reg(0)) });
-    exprs.push(dnat(ip.family));
-    exprs
+/// The last rule of a chain that spreads connections: the first endpoint, which is there in any case. Sets are read
+/// one after the other, so the end of a transaction in between can hide a destination from all classes.
+pub(super) fn last_resort(ip: &Ip, names: &Names, front: Front, scope: Scope) -> Rule {
+    Rule::new(
+        Class {
+            front,
+            scope,
+            slots: 1,
+        }
+        .rule(ip, names, None),
+    )
 }
 
 /// Sends the connection to the address and port that start at register 0.
 pub(super) fn dnat(family: Family) -> Expr {
     let ip = Ip::of(family);
-    Expr::Dnat { family: family.nfproto() as u8, addr: Reg(0), port: Reg(ip.regs()) }
+    Expr::Dnat {
+        family: family.nfproto() as u8,
+        addr: Reg(0),
+        port: Reg(ip.regs()),
+    }
 }
 
-/// The verdict that leads into a class.
-pub fn goto_class(class: Class, names: &FrontNames) -> Verdict {
-    Verdict::Goto(class.chain_name(names))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_few_and_fit() {
+        let slots = |n| Class::of(Front::Service, Scope::Cluster, n).slots;
+        let expected = [
+            (1, 1),
+            (2, 2),
+            (16, 16),
+            (17, 20),
+            (20, 20),
+            (32, 32),
+            (33, 40),
+            (1000, 1024),
+            (1025, 1280),
+        ];
+        for (count, wanted) in expected {
+            assert_eq!(slots(count), wanted, "{count}");
+        }
+        for count in 17..5000 {
+            let unused = slots(count) - count as u32;
+            assert!(f64::from(unused) / f64::from(slots(count)) < 0.2, "{count}");
+        }
+    }
 }

@@ -64,7 +64,11 @@ pub struct Chain {
 
 impl Chain {
     pub fn new(name: impl Into<Arc<str>>, rules: Vec<Rule>) -> Self {
-        Self { name: name.into(), hook: None, rules }
+        Self {
+            name: name.into(),
+            hook: None,
+            rules,
+        }
     }
 }
 

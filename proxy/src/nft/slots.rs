@@ -21,12 +21,20 @@ pub fn arrange(old: &[Endpoint], wanted: &[Endpoint]) -> Vec<Endpoint> {
             Some(*endpoint)
         })
         .collect();
-    let mut new: Vec<Endpoint> = sorted.iter().zip(&taken).filter(|(_, taken)| !**taken).map(|(e, _)| *e).collect();
+    let mut new: Vec<Endpoint> = sorted
+        .iter()
+        .zip(&taken)
+        .filter(|(_, taken)| !**taken)
+        .map(|(e, _)| *e)
+        .collect();
     new.reverse();
     // Those beyond the end move into the gaps, before new ones take what is left.
     let mut moved: Vec<Endpoint> = places.drain(wanted.len().min(places.len())..).flatten().collect();
     places.resize(wanted.len(), None);
-    places.into_iter().filter_map(|place| place.or_else(|| moved.pop()).or_else(|| new.pop())).collect()
+    places
+        .into_iter()
+        .filter_map(|place| place.or_else(|| moved.pop()).or_else(|| new.pop()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -37,7 +45,10 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     fn endpoint(n: u8) -> Endpoint {
-        Endpoint { addr: SocketAddr::new(Ipv4Addr::new(10, 0, 0, n).into(), 80), local: false }
+        Endpoint {
+            addr: SocketAddr::new(Ipv4Addr::new(10, 0, 0, n).into(), 80),
+            local: false,
+        }
     }
 
     fn endpoints(ns: &[u8]) -> Vec<Endpoint> {
@@ -55,7 +66,11 @@ mod tests {
             ("none left", &[1, 2], &[], &[]),
         ];
         for (name, old, wanted, expected) in cases {
-            assert_eq!(arrange(&endpoints(old), &endpoints(wanted)), endpoints(expected), "{name}");
+            assert_eq!(
+                arrange(&endpoints(old), &endpoints(wanted)),
+                endpoints(expected),
+                "{name}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use super::batch::Batch;
 use super::compile::{Claim, Context, Sink, claims, compile};
 use super::element::{Bytes, Element, Value};
 use super::layout::{self, NodePortAddresses, Settings, TABLE, TABLE_COMMENT};
-use super::names::{Class, Front, Names, goto_class};
+use super::names::{Class, Names};
 use super::object::{Chain, Set};
 use super::slots::arrange;
 use crate::model::{PortRoute, ServiceName};
@@ -24,8 +24,8 @@ pub struct Table {
     names: Names,
     services: FxHashMap<ServiceName, Vec<PortRoute>>,
     owners: FxHashMap<Claim, SmallVec<[ServiceName; 1]>>,
-    /// Classes whose chains are in the kernel. They are few and small and stay until the table is made anew.
-    classes: FxHashSet<(Front, Class)>,
+    /// Classes whose sets and rules are in the kernel. They are few and small and stay until the table is made anew.
+    classes: BTreeMap<Class, Arc<str>>,
     /// Chains that are empty and that nothing leads to any more.
     stale: FxHashSet<Arc<str>>,
 }
@@ -34,7 +34,7 @@ pub struct Table {
 #[derive(Debug, Default)]
 struct Compiled {
     elements: Vec<Element>,
-    classes: Vec<(Front, Class)>,
+    classes: Vec<(Class, Bytes)>,
     chains: BTreeMap<Arc<str>, Chain>,
     sets: BTreeMap<Arc<str>, Set>,
 }
@@ -44,8 +44,8 @@ impl Sink for Compiled {
         self.elements.push(element);
     }
 
-    fn class(&mut self, front: Front, class: Class) {
-        self.classes.push((front, class));
+    fn class(&mut self, class: Class, destination: Bytes) {
+        self.classes.push((class, destination));
     }
 
     fn chain(&mut self, chain: Chain) {
@@ -58,9 +58,15 @@ impl Sink for Compiled {
 }
 
 impl Compiled {
-    /// Sorts, and drops what two ports of a Service both ask for.
-    fn normalise(&mut self) {
-        self.elements.sort_by(|a, b| (&a.set, &a.key).cmp(&(&b.set, &b.key)));
+    /// Puts destinations into the sets of their classes; sorts, and drops what two ports of a Service both ask for.
+    fn normalise(&mut self, classes: &BTreeMap<Class, Arc<str>>) {
+        for (class, destination) in self.classes.drain(..) {
+            if let Some(set) = classes.get(&class) {
+                self.elements.push(Element::new(set, destination, Value::None));
+            }
+        }
+        self.elements
+            .sort_by(|a, b| (&a.set, &a.key).cmp(&(&b.set, &b.key)));
         self.elements.dedup_by(|a, b| a.set == b.set && a.key == b.key);
     }
 }
@@ -72,7 +78,7 @@ impl Table {
             names: Names::default(),
             services: FxHashMap::default(),
             owners: FxHashMap::default(),
-            classes: FxHashSet::default(),
+            classes: BTreeMap::new(),
             stale: FxHashSet::default(),
         }
     }
@@ -91,7 +97,9 @@ impl Table {
     }
 
     pub fn services(&self) -> impl Iterator<Item = (&ServiceName, &[PortRoute])> {
-        self.services.iter().map(|(name, routes)| (name, routes.as_slice()))
+        self.services
+            .iter()
+            .map(|(name, routes)| (name, routes.as_slice()))
     }
 
     /// Takes the new routes of some Services (none for one that is gone) without making a transaction: for the time
@@ -104,7 +112,10 @@ impl Table {
 
     /// Takes the new routes of some Services and makes the transaction that brings the kernel from the old ones to
     /// these. Its size is that of the change. `None` when nothing changes.
-    pub fn update(&mut self, changes: impl IntoIterator<Item = (ServiceName, Vec<PortRoute>)>) -> Option<Batch> {
+    pub fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServiceName, Vec<PortRoute>)>,
+    ) -> Option<Batch> {
         let changes: BTreeMap<ServiceName, Vec<PortRoute>> = changes.into_iter().collect();
         let mut old = Compiled::default();
         let mut new = Compiled::default();
@@ -127,9 +138,16 @@ impl Table {
                 new.classes.append(&mut gained.classes);
             }
         }
-        old.normalise();
-        new.normalise();
-        let batch = self.difference(&old, &new);
+        let mut fresh: Vec<Class> = new.classes.iter().map(|(class, _)| *class).collect();
+        fresh.sort_unstable();
+        fresh.dedup();
+        fresh.retain(|class| !self.classes.contains_key(class));
+        for class in &fresh {
+            self.classes.insert(*class, class.set(&self.names));
+        }
+        old.normalise(&self.classes);
+        new.normalise(&self.classes);
+        let batch = self.difference(&old, &new, &fresh);
         (!batch.is_empty()).then_some(batch)
     }
 
@@ -145,39 +163,66 @@ impl Table {
         batch.add_table(TABLE_COMMENT);
 
         let mut own = Compiled::default();
-        let mut pass = StructurePass { compiled: &mut own, classes: &mut self.classes };
-        let context = Context { settings: &self.settings, names: &self.names };
+        let mut pass = StructurePass {
+            compiled: &mut own,
+            classes: &mut self.classes,
+            names: &self.names,
+        };
+        let context = Context {
+            settings: &self.settings,
+            names: &self.names,
+        };
         for (service, routes) in &self.services {
             for route in routes {
-                compile(context, service, route, &|claim| owns(&self.owners, service, claim), &mut pass);
+                compile(
+                    context,
+                    service,
+                    route,
+                    &|claim| owns(&self.owners, service, claim),
+                    &mut pass,
+                );
             }
         }
 
-        for set in layout::sets(&self.settings, &self.names).iter().chain(own.sets.values()) {
+        for set in layout::sets(&self.settings, &self.names)
+            .iter()
+            .chain(own.sets.values())
+        {
             batch.add_set(set);
         }
         let mut chains = layout::chains(&self.settings, &self.names);
-        let mut classes: Vec<_> = self.classes.iter().copied().collect();
-        classes.sort_unstable();
-        chains.extend(classes.iter().filter_map(|(f, c)| c.chain(&self.settings, self.names.front(*f), *f)));
         chains.extend(std::mem::take(&mut own.chains).into_values());
         chains.iter().for_each(|chain| batch.add_chain(chain));
         for chain in &chains {
-            chain.rules.iter().for_each(|rule| batch.add_rule(&chain.name, rule));
+            chain
+                .rules
+                .iter()
+                .for_each(|rule| batch.add_rule(&chain.name, rule));
         }
+        // Each goes to the head of its chain: last the smallest, which is the most common.
+        self.classes
+            .iter()
+            .rev()
+            .for_each(|(class, set)| self.add_class(*class, set, &mut batch));
 
         if let NodePortAddresses::Only(ips) = &self.settings.node_port_addresses {
             for ip in ips {
-                batch.add_element(&Element::new(&self.names.node_port_ips, Bytes::default().addr(*ip), Value::None));
+                batch.add_element(&Element::new(
+                    &self.names.node_port_ips,
+                    Bytes::default().addr(*ip),
+                    Value::None,
+                ));
             }
         }
-        classes.iter().for_each(|(front, class)| batch.add_element(&self.pick_element(*front, *class)));
         let mut elements = Compiled::default();
         for service in self.services.keys() {
             elements.elements.clear();
             self.compile_service(service, &|claim| self.owns(service, claim), &mut elements);
-            elements.normalise();
-            elements.elements.iter().for_each(|element| batch.add_element(element));
+            elements.normalise(&self.classes);
+            elements
+                .elements
+                .iter()
+                .for_each(|element| batch.add_element(element));
         }
         for entry in remembered {
             if let Some(set) = own.sets.get(&entry.set) {
@@ -205,7 +250,10 @@ impl Table {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { settings: &self.settings, names: &self.names }
+        Context {
+            settings: &self.settings,
+            names: &self.names,
+        }
     }
 
     fn owns(&self, service: &ServiceName, claim: &Claim) -> bool {
@@ -222,7 +270,10 @@ impl Table {
     fn replace(&mut self, service: ServiceName, mut routes: Vec<PortRoute>) -> Vec<(ServiceName, Claim)> {
         let old = self.services.remove(&service).unwrap_or_default();
         for route in &mut routes {
-            if let Some(before) = old.iter().find(|o| o.name == route.name && o.protocol == route.protocol) {
+            if let Some(before) = old
+                .iter()
+                .find(|o| o.name == route.name && o.protocol == route.protocol)
+            {
                 route.cluster = arrange(&before.cluster, &route.cluster);
                 route.local = arrange(&before.local, &route.local);
             }
@@ -252,13 +303,16 @@ impl Table {
         inherited
     }
 
-    fn difference(&mut self, old: &Compiled, new: &Compiled) -> Batch {
+    fn difference(&mut self, old: &Compiled, new: &Compiled, fresh: &[Class]) -> Batch {
         let mut batch = Batch::new(self.settings.family.nfproto(), TABLE);
         let (removed, added) = changed_elements(&old.elements, &new.elements);
         removed.iter().for_each(|element| batch.delete_element(element));
 
-        let changed: Vec<&Chain> =
-            new.chains.values().filter(|chain| old.chains.get(&chain.name) != Some(chain)).collect();
+        let changed: Vec<&Chain> = new
+            .chains
+            .values()
+            .filter(|chain| old.chains.get(&chain.name) != Some(chain))
+            .collect();
         let gone = old.chains.keys().filter(|name| !new.chains.contains_key(*name));
         // Rules go before the sets that they use, and come after them.
         for chain in changed.iter().filter(|c| old.chains.contains_key(&c.name)) {
@@ -278,27 +332,31 @@ impl Table {
                 batch.add_set(set);
             }
         }
-        let classes: Vec<(Front, Class)> =
-            new.classes.iter().filter(|class| self.classes.insert(**class)).copied().collect();
-        let picks: Vec<Chain> =
-            classes.iter().filter_map(|(f, c)| c.chain(&self.settings, self.names.front(*f), *f)).collect();
-        let chains = || picks.iter().chain(changed.iter().copied());
-        for chain in chains() {
+        for chain in &changed {
             self.stale.remove(&chain.name);
             batch.add_chain(chain);
         }
-        for chain in chains() {
-            chain.rules.iter().for_each(|rule| batch.add_rule(&chain.name, rule));
+        for chain in &changed {
+            chain
+                .rules
+                .iter()
+                .for_each(|rule| batch.add_rule(&chain.name, rule));
         }
-        classes.iter().for_each(|(front, class)| batch.add_element(&self.pick_element(*front, *class)));
+        for class in fresh {
+            if let Some(set) = self.classes.get(class) {
+                self.add_class(*class, set, &mut batch);
+            }
+        }
         added.iter().for_each(|element| batch.add_element(element));
         batch
     }
 
-    fn pick_element(&self, front: Front, class: Class) -> Element {
-        let names = self.names.front(front);
-        let verdict = Value::Verdict(goto_class(class, names));
-        Element::new(&names.picks, Bytes::default().mark(class.mark()), verdict)
+    fn add_class(&self, class: Class, set: &Arc<str>, batch: &mut Batch) {
+        batch.add_set(&layout::class_set(&self.settings, class, set.clone()));
+        let chain = self.names.front(class.front).spread(class.scope);
+        for rule in layout::class_rules(&self.settings, &self.names, class, set) {
+            batch.insert_rule(chain, &rule);
+        }
     }
 }
 
@@ -309,14 +367,15 @@ fn owns(owners: &FxHashMap<Claim, SmallVec<[ServiceName; 1]>>, service: &Service
 /// Takes all but the elements, which are sent as they are made.
 struct StructurePass<'a> {
     compiled: &'a mut Compiled,
-    classes: &'a mut FxHashSet<(Front, Class)>,
+    classes: &'a mut BTreeMap<Class, Arc<str>>,
+    names: &'a Names,
 }
 
 impl Sink for StructurePass<'_> {
     fn element(&mut self, _: Element) {}
 
-    fn class(&mut self, front: Front, class: Class) {
-        self.classes.insert((front, class));
+    fn class(&mut self, class: Class, _: Bytes) {
+        self.classes.entry(class).or_insert_with(|| class.set(self.names));
     }
 
     fn chain(&mut self, chain: Chain) {

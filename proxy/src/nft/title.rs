@@ -17,8 +17,13 @@ pub struct Titles {
 
 impl Titles {
     pub fn new(service: &ServiceName, route: &PortRoute) -> Self {
-        let name =
-            format!("{}/{}/{}/{}", service.namespace, service.name, route.protocol.lower(), route.name);
+        let name = format!(
+            "{}/{}/{}/{}",
+            service.namespace,
+            service.name,
+            route.protocol.lower(),
+            route.name
+        );
         let base = hash_and_truncate(&name);
         Self { name, base }
     }
@@ -49,7 +54,10 @@ impl Titles {
             IpAddr::V6(v6) => v6.to_string().replace(':', "."),
         };
         let base = hash_and_truncate(&format!("{}__{ip}/{}", self.name, addr.port()));
-        (format!("endpoint-{base}").into(), format!("affinity-{base}").into())
+        (
+            format!("endpoint-{base}").into(),
+            format!("affinity-{base}").into(),
+        )
     }
 }
 
@@ -69,7 +77,10 @@ fn hash_and_truncate(name: &str) -> String {
 fn base32_of_40_bits(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let bits = bytes.iter().take(5).fold(0u64, |all, b| all << 8 | u64::from(*b));
-    (0..8).rev().map(|i| char::from(ALPHABET[(bits >> (5 * i) & 31) as usize])).collect()
+    (0..8)
+        .rev()
+        .map(|i| char::from(ALPHABET[(bits >> (5 * i) & 31) as usize]))
+        .collect()
 }
 
 #[cfg(test)]
@@ -82,7 +93,10 @@ mod tests {
         assert_eq!(hash_and_truncate("ns1/svc1/tcp/p80"), "ULMVA6XW-ns1/svc1/tcp/p80");
         assert_eq!(
             hash_and_truncate("ns1/svc1/tcp/p80__10.180.0.1/80"),
-            "5OVC2S4H-ns1/svc1/tcp/p80__10.180.0.1/80".replace("5OVC2S4H", &hash_and_truncate("ns1/svc1/tcp/p80__10.180.0.1/80")[..8])
+            "5OVC2S4H-ns1/svc1/tcp/p80__10.180.0.1/80".replace(
+                "5OVC2S4H",
+                &hash_and_truncate("ns1/svc1/tcp/p80__10.180.0.1/80")[..8]
+            )
         );
     }
 

@@ -24,7 +24,8 @@ pub const NODE6: Ipv6Addr = Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, 1);
 
 /// Tests that need a kernel of their own are skipped where they cannot have one.
 pub fn can_unshare() -> bool {
-    let able = rustix::process::geteuid().is_root() && Command::new("ip").args(["netns", "list"]).output().is_ok();
+    let able =
+        rustix::process::geteuid().is_root() && Command::new("ip").args(["netns", "list"]).output().is_ok();
     if !able {
         eprintln!("skipped: needs root and iproute2 to make network namespaces");
     }
@@ -32,8 +33,14 @@ pub fn can_unshare() -> bool {
 }
 
 pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}"));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{program} {args:?}: {err}{out}");
     out.into_owned()
 }
@@ -112,6 +119,11 @@ impl World {
         for (path, value) in [
             ("net/ipv4/ip_forward", "1"),
             ("net/ipv6/conf/all/forwarding", "1"),
+            // Every refusal must be told, and no test may use up another's allowance.
+            ("net/ipv4/icmp_ratelimit", "0"),
+            ("net/ipv6/icmp/ratelimit", "0"),
+            ("net/ipv4/conf/all/send_redirects", "0"),
+            ("net/ipv4/conf/default/send_redirects", "0"),
             ("net/ipv4/conf/all/rp_filter", "0"),
             ("net/ipv4/conf/default/rp_filter", "0"),
             ("net/ipv6/conf/default/accept_dad", "0"),
@@ -119,7 +131,10 @@ impl World {
             node.sysctl(path, value);
         }
         client.sysctl("net/ipv6/conf/default/accept_dad", "0");
-        node.ip(&format!("link add c0 type veth peer name eth0 netns {}", client.name));
+        node.ip(&format!(
+            "link add c0 type veth peer name eth0 netns {}",
+            client.name
+        ));
         node.ip(&format!("addr add {NODE}/24 dev c0"));
         node.ip(&format!("addr add {NODE6}/64 dev c0 nodad"));
         node.ip("link set c0 up");
@@ -127,8 +142,15 @@ impl World {
         client.ip(&format!("addr add {CLIENT6}/64 dev eth0 nodad"));
         client.ip("link set eth0 up");
         client.ip(&format!("route add default via {NODE}"));
+        // As on any node, there is a way out for addresses that are nobody's.
+        node.ip(&format!("route add default via {CLIENT}"));
+        node.ip(&format!("-6 route add default via {CLIENT6}"));
         client.ip(&format!("-6 route add default via {NODE6}"));
-        let mut world = Self { node, client, pods: Vec::new() };
+        let mut world = Self {
+            node,
+            client,
+            pods: Vec::new(),
+        };
         (0..pods).for_each(|_| world.add_pod());
         world
     }
@@ -138,13 +160,17 @@ impl World {
         let pod = Netns::new("pod");
         pod.sysctl("net/ipv6/conf/default/accept_dad", "0");
         let node = &self.node;
-        node.ip(&format!("link add p{n} type veth peer name eth0 netns {}", pod.name));
+        node.ip(&format!(
+            "link add p{n} type veth peer name eth0 netns {}",
+            pod.name
+        ));
         if n == 0 {
             node.ip("addr add 10.244.0.1/32 dev lo");
             node.ip("addr add fd02::1/128 dev lo");
         }
         node.ip(&format!("link set p{n} up"));
         node.sysctl(&format!("net/ipv4/conf/p{n}/proxy_arp"), "1");
+        node.sysctl(&format!("net/ipv4/neigh/p{n}/proxy_delay"), "0");
         node.ip(&format!("route add {}/32 dev p{n}", pod_ip(n)));
         node.ip(&format!("addr add fe80::1/64 dev p{n} nodad"));
         node.ip(&format!("-6 route add {}/128 dev p{n}", pod_ip6(n)));
@@ -168,11 +194,18 @@ pub fn pod_ip6(n: usize) -> Ipv6Addr {
 /// Serves `say` and the peer's address to every TCP connection and every UDP datagram on this port, until the
 /// process ends.
 pub fn serve(ns: &Netns, port: u16, say: &str) {
-    for ip in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+    for ip in [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ] {
         let (tcp, udp) = ns.enter(|| {
             let addr = SocketAddr::new(ip, port);
             let fd = rustix::net::socket(
-                if ip.is_ipv4() { rustix::net::AddressFamily::INET } else { rustix::net::AddressFamily::INET6 },
+                if ip.is_ipv4() {
+                    rustix::net::AddressFamily::INET
+                } else {
+                    rustix::net::AddressFamily::INET6
+                },
                 rustix::net::SocketType::STREAM,
                 None,
             )
@@ -183,7 +216,11 @@ pub fn serve(ns: &Netns, port: u16, say: &str) {
             rustix::net::bind(&fd, &addr).unwrap();
             rustix::net::listen(&fd, 128).unwrap();
             let udp = rustix::net::socket(
-                if ip.is_ipv4() { rustix::net::AddressFamily::INET } else { rustix::net::AddressFamily::INET6 },
+                if ip.is_ipv4() {
+                    rustix::net::AddressFamily::INET
+                } else {
+                    rustix::net::AddressFamily::INET6
+                },
                 rustix::net::SocketType::DGRAM,
                 None,
             )
@@ -251,9 +288,14 @@ pub fn service(name: &str, ip: &str, ports: Value, extra: Value) -> Service {
     if let (Some(spec), Some(extra)) = (spec.as_object_mut(), extra.as_object()) {
         spec.extend(extra.clone());
     }
-    let status = spec.as_object_mut().and_then(|s| s.remove("status")).unwrap_or_default();
-    serde_json::from_value(json!({"metadata": {"namespace": "test", "name": name}, "spec": spec, "status": status}))
-        .unwrap()
+    let status = spec
+        .as_object_mut()
+        .and_then(|s| s.remove("status"))
+        .unwrap_or_default();
+    serde_json::from_value(
+        json!({"metadata": {"namespace": "test", "name": name}, "spec": spec, "status": status}),
+    )
+    .unwrap()
 }
 
 /// Builds a slice of ready endpoints on the node `here`, or on `elsewhere` where the number is negative.
@@ -277,7 +319,14 @@ pub fn slice(service: &str, family: Family, port: u16, protocol: &str, pods: &[i
     Arc::new(serde_json::from_value(slice).unwrap())
 }
 
-pub fn routes(service: &Service, slices: &[Arc<EndpointSlice>], family: Family) -> (ServiceName, Vec<PortRoute>) {
-    let node = NodeFacts { name: "here".into(), zone: None };
+pub fn routes(
+    service: &Service,
+    slices: &[Arc<EndpointSlice>],
+    family: Family,
+) -> (ServiceName, Vec<PortRoute>) {
+    let node = NodeFacts {
+        name: "here".into(),
+        zone: None,
+    };
     (service.metadata.key(), resolve(service, slices, &node, family))
 }
