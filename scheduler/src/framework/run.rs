@@ -187,12 +187,11 @@ impl Framework {
                             only
                         }
                     };
-                    if only.is_empty() {
+                    // One plugin's nodes may be unknown ones: then each node has not satisfied that plugin.
+                    if only.is_empty() && prepared.restricting.len() > 1 {
                         prepared.restricting.sort_unstable();
-                        let message = match &prepared.restricting[..] {
-                            [plugin] => format!("node(s) didn't satisfy plugin {plugin}"),
-                            plugins => format!("node(s) didn't satisfy plugin(s) [{}] simultaneously", plugins.join(" ")),
-                        };
+                        let plugins = prepared.restricting.join(" ");
+                        let message = format!("node(s) didn't satisfy plugin(s) [{plugins}] simultaneously");
                         return Err(Status::unresolvable(message).by(plugin.name()));
                     }
                     prepared.only = Some(only);
