@@ -3,6 +3,8 @@
 
 pub mod api;
 pub mod cache;
+pub mod config;
+pub mod core;
 pub mod framework;
 pub mod plugins;
 pub mod queue;

@@ -22,6 +22,20 @@ pub struct Node {
     pub declared_features: Vec<Istr>,
 }
 
+impl Node {
+    /// Whether nothing differs that is scheduled by.
+    pub fn same_for_scheduling(&self, other: &Node) -> bool {
+        self.meta.labels == other.meta.labels
+            && self.unschedulable == other.unschedulable
+            && self.taints == other.taints
+            && self.allocatable == other.allocatable
+            && self.allowed_pods == other.allowed_pods
+            && self.images == other.images
+            && self.conditions == other.conditions
+            && self.declared_features == other.declared_features
+    }
+}
+
 impl Object for Node {
     fn meta(&self) -> &ObjectMeta {
         &self.meta

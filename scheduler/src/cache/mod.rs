@@ -24,7 +24,7 @@ mod nominated;
 mod pods;
 mod rows;
 mod rowset;
-mod services;
+pub mod services;
 pub mod shape;
 pub mod term;
 mod topology;
