@@ -87,7 +87,11 @@ struct Condition {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let WireNode { metadata: mut meta, spec, status } = WireNode::deserialize(deserializer)?;
+        let WireNode {
+            metadata: mut meta,
+            spec,
+            status,
+        } = WireNode::deserialize(deserializer)?;
         meta.annotations = Default::default();
         meta.finalizers = Vec::new();
         meta.owner_references = Vec::new();
@@ -99,8 +103,12 @@ impl<'de> Deserialize<'de> for Node {
             // When a taint was added does not matter here, and would make equal taint sets differ.
             taint.time_added = None;
         }
-        let mut conditions: Vec<Istr> =
-            status.conditions.into_iter().filter(|c| c.status == "True").map(|c| c.r#type).collect();
+        let mut conditions: Vec<Istr> = status
+            .conditions
+            .into_iter()
+            .filter(|c| c.status == "True")
+            .map(|c| c.r#type)
+            .collect();
         conditions.sort();
         let images = status.images.into_iter();
         Ok(Node {
@@ -112,7 +120,10 @@ impl<'de> Deserialize<'de> for Node {
             images: images
                 .flat_map(|image| {
                     let size = image.size_bytes;
-                    image.names.into_iter().map(move |name| (normalized_image(&name), size))
+                    image
+                        .names
+                        .into_iter()
+                        .map(move |name| (normalized_image(&name), size))
                 })
                 .collect(),
             conditions,
@@ -137,7 +148,10 @@ mod tests {
         .unwrap();
         assert_eq!(node.allocatable.milli_cpu, 3920);
         assert_eq!(node.allowed_pods, 110);
-        assert_eq!(node.allocatable.scalars.to_vec(), [(Istr::from("example.com/gpu"), 2)]);
+        assert_eq!(
+            node.allocatable.scalars.to_vec(),
+            [(Istr::from("example.com/gpu"), 2)]
+        );
         assert_eq!(node.images, [(Istr::from("r/x:v1"), 5)]);
         assert_eq!(node.conditions, [Istr::from("Ready")]);
         assert!(node.unschedulable && node.taints[0].time_added.is_none());

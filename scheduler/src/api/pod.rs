@@ -95,9 +95,15 @@ pub struct PreferredNode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodAffinities {
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "machinery::meta::null_default")]
+    #[serde(
+        rename = "requiredDuringSchedulingIgnoredDuringExecution",
+        deserialize_with = "machinery::meta::null_default"
+    )]
     pub required: Vec<PodAffinityTerm>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "machinery::meta::null_default")]
+    #[serde(
+        rename = "preferredDuringSchedulingIgnoredDuringExecution",
+        deserialize_with = "machinery::meta::null_default"
+    )]
     pub preferred: Vec<WeightedPodAffinityTerm>,
 }
 

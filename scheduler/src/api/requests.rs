@@ -39,7 +39,10 @@ impl Requests {
     }
 
     pub fn scalar(&self, name: &str) -> i64 {
-        self.scalars.iter().find(|(held, _)| held == name).map_or(0, |(_, amount)| *amount)
+        self.scalars
+            .iter()
+            .find(|(held, _)| held == name)
+            .map_or(0, |(_, amount)| *amount)
     }
 
     fn scalar_mut(&mut self, name: &ResourceName) -> &mut i64 {

@@ -92,7 +92,10 @@ struct Affinity {
 struct NodeAffinity {
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
     required: Option<NodeSelector>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_default")]
+    #[serde(
+        rename = "preferredDuringSchedulingIgnoredDuringExecution",
+        deserialize_with = "null_default"
+    )]
     preferred: Vec<PreferredNode>,
 }
 
@@ -169,8 +172,16 @@ impl Amounts {
     fn of(list: &ResourceList) -> Self {
         let requests = Requests::from_list(list);
         let nonzero = Requests {
-            milli_cpu: if list.contains_key("cpu") { requests.milli_cpu } else { DEFAULT_MILLI_CPU },
-            memory: if list.contains_key("memory") { requests.memory } else { DEFAULT_MEMORY },
+            milli_cpu: if list.contains_key("cpu") {
+                requests.milli_cpu
+            } else {
+                DEFAULT_MILLI_CPU
+            },
+            memory: if list.contains_key("memory") {
+                requests.memory
+            } else {
+                DEFAULT_MEMORY
+            },
             ..Requests::default()
         };
         Self { requests, nonzero }
@@ -222,23 +233,39 @@ impl Spec {
 
 /// What the pod counts for on its node when its status reports other resources than its spec; `None` when they agree.
 fn resized(spec: &Spec, status: &Status, wanted: &Requests) -> Option<Box<Requests>> {
-    let statuses = || status.container_statuses.iter().chain(&status.init_container_statuses);
+    let statuses = || {
+        status
+            .container_statuses
+            .iter()
+            .chain(&status.init_container_statuses)
+    };
     if !statuses().any(|one| one.allocated_resources.is_some() || one.resources.is_some()) {
         return None;
     }
-    let infeasible = status.conditions.iter().any(|c| c.r#type == "PodResizePending" && c.reason == "Infeasible");
+    let infeasible = status
+        .conditions
+        .iter()
+        .any(|c| c.r#type == "PodResizePending" && c.reason == "Infeasible");
     let nothing = ResourceList::new();
     let pick = |container: &Container, actuated: bool| {
         let reported = statuses().find(|one| one.name == container.name);
         let allocated = reported.and_then(|one| one.allocated_resources.as_ref());
         let running = reported.and_then(|one| one.resources.as_ref()?.requests.as_ref());
-        let fallback = if infeasible { &nothing } else { &container.resources.requests };
+        let fallback = if infeasible {
+            &nothing
+        } else {
+            &container.resources.requests
+        };
         Amounts::of(running.filter(|_| actuated).or(allocated).unwrap_or(fallback))
     };
     let mut counts = aggregate(spec, |container| pick(container, false));
-    counts.requests.raise_to(&aggregate(spec, |container| pick(container, true)).requests);
+    counts
+        .requests
+        .raise_to(&aggregate(spec, |container| pick(container, true)).requests);
     if !infeasible {
-        counts.requests.raise_to(&aggregate(spec, |container| Amounts::of(&container.resources.requests)).requests);
+        counts
+            .requests
+            .raise_to(&aggregate(spec, |container| Amounts::of(&container.resources.requests)).requests);
     }
     let counts = spec.whole(counts).requests;
     (counts != *wanted).then(|| Box::new(counts))
@@ -251,22 +278,39 @@ pub fn normalized_image(name: &str) -> Istr {
         (Some(colon), Some(slash)) => colon > slash,
         (Some(_), None) => true,
     };
-    if tagged { Istr::from(name) } else { Istr::from(format!("{name}:latest")) }
+    if tagged {
+        Istr::from(name)
+    } else {
+        Istr::from(format!("{name}:latest"))
+    }
 }
 
 impl Pod {
     pub fn slim(self) -> super::Pod {
-        let Pod { metadata: mut meta, spec, status } = self;
-        let whole = spec.whole(aggregate(&spec, |container| Amounts::of(&container.resources.requests)));
-        let resized = spec.node_name.as_ref().and_then(|_| resized(&spec, &status, &whole.requests));
+        let Pod {
+            metadata: mut meta,
+            spec,
+            status,
+        } = self;
+        let whole = spec.whole(aggregate(&spec, |container| {
+            Amounts::of(&container.resources.requests)
+        }));
+        let resized = spec
+            .node_name
+            .as_ref()
+            .and_then(|_| resized(&spec, &status, &whole.requests));
         let controller = meta.controller().map(|owner| Controller {
             api_version: owner.api_version.clone(),
             kind: owner.kind.clone(),
             name: owner.name.clone(),
         });
         let mut claims = Vec::new();
-        let mut images: Vec<Istr> =
-            spec.containers.iter().chain(&spec.init_containers).map(|c| normalized_image(&c.image)).collect();
+        let mut images: Vec<Istr> = spec
+            .containers
+            .iter()
+            .chain(&spec.init_containers)
+            .map(|c| normalized_image(&c.image))
+            .collect();
         for volume in &spec.volumes {
             if let Some(claim) = &volume.persistent_volume_claim {
                 claims.push(Claim::Named(claim.claim_name.clone()));
@@ -276,7 +320,10 @@ impl Pod {
                 images.push(normalized_image(&image.reference));
             }
         }
-        let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+        let sidecars = spec
+            .init_containers
+            .iter()
+            .filter(|c| c.restart_policy.as_deref() == Some("Always"));
         let mut host_ports: Vec<HostPort> = spec
             .containers
             .iter()
@@ -284,8 +331,16 @@ impl Pod {
             .flat_map(|container| &container.ports)
             .filter(|port| port.host_port > 0)
             .map(|port| HostPort {
-                ip: if port.host_ip.is_empty() { "0.0.0.0".into() } else { port.host_ip.clone() },
-                protocol: if port.protocol.is_empty() { "TCP".into() } else { port.protocol.clone() },
+                ip: if port.host_ip.is_empty() {
+                    "0.0.0.0".into()
+                } else {
+                    port.host_ip.clone()
+                },
+                protocol: if port.protocol.is_empty() {
+                    "TCP".into()
+                } else {
+                    port.protocol.clone()
+                },
                 port: port.host_port,
             })
             .collect();
@@ -350,25 +405,32 @@ mod tests {
 
     #[test]
     fn init_containers_count_by_their_largest_and_sidecars_add_up() {
-        let pod = pod(
-            r#"{"metadata":{"name":"p"},"spec":{"overhead":{"cpu":"10m"},
+        let pod = pod(r#"{"metadata":{"name":"p"},"spec":{"overhead":{"cpu":"10m"},
             "initContainers":[
               {"name":"i","resources":{"requests":{"cpu":"2","memory":"1Gi"}}},
               {"name":"s","restartPolicy":"Always","resources":{"requests":{"cpu":"100m"}}},
               {"name":"j","resources":{"requests":{"memory":"3Gi","example.com/gpu":"1"}}}],
-            "containers":[{"name":"a","resources":{"requests":{"cpu":"500m","memory":"1Gi"}}},{"name":"b","resources":{"requests":{"cpu":"1"}}}]}}"#,
-        );
+            "containers":[{"name":"a","resources":{"requests":{"cpu":"500m","memory":"1Gi"}}},{"name":"b","resources":{"requests":{"cpu":"1"}}}]}}"#);
         let body = &pod.body;
         assert_eq!(body.requests.milli_cpu, 2010);
         assert_eq!(body.requests.memory, 3 << 30);
         assert_eq!(body.requests.scalar("example.com/gpu"), 1);
-        assert_eq!(body.nonzero_memory, (3 << 30) + DEFAULT_MEMORY, "the sidecar's missing memory is assumed while j runs");
+        assert_eq!(
+            body.nonzero_memory,
+            (3 << 30) + DEFAULT_MEMORY,
+            "the sidecar's missing memory is assumed while j runs"
+        );
     }
 
     #[test]
     fn equal_bodies_are_one_allocation() {
-        let text = |name: &str| format!(r#"{{"metadata":{{"name":"{name}","labels":{{"share":"yes"}}}},"spec":{{}}}}"#);
-        assert!(std::sync::Arc::ptr_eq(&pod(&text("a")).body, &pod(&text("b")).body));
+        let text = |name: &str| {
+            format!(r#"{{"metadata":{{"name":"{name}","labels":{{"share":"yes"}}}},"spec":{{}}}}"#)
+        };
+        assert!(std::sync::Arc::ptr_eq(
+            &pod(&text("a")).body,
+            &pod(&text("b")).body
+        ));
     }
 
     #[test]
@@ -376,7 +438,14 @@ mod tests {
         let pod = pod(
             r#"{"metadata":{"name":"p"},"spec":{"containers":[{"name":"a","image":"r/x","ports":[{"containerPort":80},{"hostPort":80}]}]}}"#,
         );
-        assert_eq!(pod.body.host_ports, [HostPort { ip: "0.0.0.0".into(), protocol: "TCP".into(), port: 80 }]);
+        assert_eq!(
+            pod.body.host_ports,
+            [HostPort {
+                ip: "0.0.0.0".into(),
+                protocol: "TCP".into(),
+                port: 80
+            }]
+        );
         assert_eq!(pod.body.images, [Istr::from("r/x:latest")]);
     }
 

@@ -94,7 +94,17 @@ impl CarriedTerms {
         if id == next {
             self.next += 1;
             let (rows, domains) = (FxHashMap::default(), FxHashMap::default());
-            self.terms.insert(id, Carried { term: term.clone(), pull, key, carriers: 0, rows, domains });
+            self.terms.insert(
+                id,
+                Carried {
+                    term: term.clone(),
+                    pull,
+                    key,
+                    carriers: 0,
+                    rows,
+                    domains,
+                },
+            );
         }
         id
     }
@@ -112,7 +122,9 @@ impl CarriedTerms {
 
     /// A pod with this term left a row.
     pub(super) fn remove(&mut self, id: CarriedId, row: RowId, topologies: &Topologies) {
-        let Some(carried) = self.terms.get_mut(&id) else { return };
+        let Some(carried) = self.terms.get_mut(&id) else {
+            return;
+        };
         carried.carriers = carried.carriers.saturating_sub(1);
         if let Some(domain) = topologies.get(carried.key).domain(row) {
             carried.add_domain(domain, -1);

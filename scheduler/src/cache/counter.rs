@@ -43,7 +43,15 @@ pub struct Table {
 
 impl Table {
     fn new(key: TopologyId, nodes: Option<NodeSetHandle>) -> Self {
-        Self { key, nodes, counts: vec![], members: vec![], domains: 0, total: 0, levels: BTreeMap::new() }
+        Self {
+            key,
+            nodes,
+            counts: vec![],
+            members: vec![],
+            domains: 0,
+            total: 0,
+            levels: BTreeMap::new(),
+        }
     }
 
     /// The number of pods in a domain.
@@ -101,12 +109,18 @@ impl Table {
         let has = self.members[at] > 0;
         if had != has {
             self.level(self.counts[at], if has { 1 } else { -1 });
-            self.domains = if has { self.domains + 1 } else { self.domains.saturating_sub(1) };
+            self.domains = if has {
+                self.domains + 1
+            } else {
+                self.domains.saturating_sub(1)
+            };
         }
     }
 
     fn takes(&self, row: RowId, sets: &NodeSets) -> bool {
-        self.nodes.as_ref().is_none_or(|set| sets.rows(set).is_some_and(|rows| rows.contains(row)))
+        self.nodes
+            .as_ref()
+            .is_none_or(|set| sets.rows(set).is_some_and(|rows| rows.contains(row)))
     }
 }
 
@@ -154,8 +168,19 @@ impl Counter {
         }
     }
 
-    fn table(&mut self, key: TopologyId, nodes: Option<&NodeSetHandle>, topologies: &Topologies, sets: &NodeSets, live: &super::RowSet) -> usize {
-        if let Some(found) = self.tables.iter().position(|table| table.key == key && table.nodes.as_ref() == nodes) {
+    fn table(
+        &mut self,
+        key: TopologyId,
+        nodes: Option<&NodeSetHandle>,
+        topologies: &Topologies,
+        sets: &NodeSets,
+        live: &super::RowSet,
+    ) -> usize {
+        if let Some(found) = self
+            .tables
+            .iter()
+            .position(|table| table.key == key && table.nodes.as_ref() == nodes)
+        {
             return found;
         }
         let mut table = Table::new(key, nodes.cloned());
@@ -207,7 +232,12 @@ impl Counters {
     /// Adds a counter whose counts by row are `per_row`.
     pub(super) fn insert(&mut self, matcher: Matcher, per_row: Vec<u32>) -> usize {
         let matcher = Arc::new(matcher);
-        let counter = Counter { matcher: matcher.clone(), per_row, tables: Vec::new(), holder: Arc::new(()) };
+        let counter = Counter {
+            matcher: matcher.clone(),
+            per_row,
+            tables: Vec::new(),
+            holder: Arc::new(()),
+        };
         let index = match self.slots.iter().position(Option::is_none) {
             Some(index) => {
                 self.slots[index] = Some(counter);
@@ -233,7 +263,11 @@ impl Counters {
     ) -> Option<CountHandle> {
         let counter = self.slots.get_mut(index)?.as_mut()?;
         let table = counter.table(key, nodes, topologies, sets, live);
-        Some(CountHandle { counter: index, table, _holder: counter.holder.clone() })
+        Some(CountHandle {
+            counter: index,
+            table,
+            _holder: counter.holder.clone(),
+        })
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Counter> {
@@ -241,7 +275,10 @@ impl Counters {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Counter)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Counter> {
@@ -252,7 +289,9 @@ impl Counters {
     pub(super) fn sweep(&mut self) -> Vec<usize> {
         let mut dropped = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.as_ref().is_some_and(|held| Arc::strong_count(&held.holder) == 1)
+            if slot
+                .as_ref()
+                .is_some_and(|held| Arc::strong_count(&held.holder) == 1)
                 && let Some(counter) = slot.take()
             {
                 self.by_matcher.remove(&counter.matcher);

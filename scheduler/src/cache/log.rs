@@ -25,7 +25,10 @@ impl ChangeLog {
 
     /// What changed since `position`.
     pub fn since(&self, position: u64) -> Changes<'_> {
-        match position.checked_sub(self.first).and_then(|skip| self.rows.get(skip as usize..)) {
+        match position
+            .checked_sub(self.first)
+            .and_then(|skip| self.rows.get(skip as usize..))
+        {
             Some(rows) => Changes::Rows(rows),
             None => Changes::Everything,
         }

@@ -145,7 +145,8 @@ impl Snapshot {
     /// The id of a topology key.
     pub fn topology_id(&mut self, key: &machinery::meta::Istr) -> TopologyId {
         let rows = &self.rows;
-        self.topologies.intern(key, rows.len(), |row, key| rows.label(row, key))
+        self.topologies
+            .intern(key, rows.len(), |row, key| rows.label(row, key))
     }
 
     /// The set of nodes that have what `spec` says, kept up to date for as long as the handle is held.
@@ -160,12 +161,20 @@ impl Snapshot {
 
     /// Counts the pods that `matcher` picks by domain of `key`, over the nodes of a set or all of them, and keeps the count up
     /// to date for as long as the handle is held.
-    pub fn count(&mut self, matcher: &Matcher, key: TopologyId, nodes: Option<&NodeSetHandle>) -> CountHandle {
+    pub fn count(
+        &mut self,
+        matcher: &Matcher,
+        key: TopologyId,
+        nodes: Option<&NodeSetHandle>,
+    ) -> CountHandle {
         let index = match self.counters.find(matcher) {
             Some(index) => index,
             None => self.start_counting(matcher),
         };
-        match self.counters.hold(index, key, nodes, &self.topologies, &self.sets, self.rows.live()) {
+        match self
+            .counters
+            .hold(index, key, nodes, &self.topologies, &self.sets, self.rows.live())
+        {
             Some(handle) => handle,
             None => unreachable!("the counter was found or made just now"),
         }
@@ -213,5 +222,8 @@ impl Snapshot {
 }
 
 fn picks(matcher: &Matcher, shape: &Shape, namespaces: &Namespaces) -> bool {
-    matcher.all_of.iter().all(|pods| pods.matches(&shape.namespace, &shape.body.labels, namespaces))
+    matcher
+        .all_of
+        .iter()
+        .all(|pods| pods.matches(&shape.namespace, &shape.body.labels, namespaces))
 }

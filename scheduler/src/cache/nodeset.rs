@@ -28,14 +28,21 @@ impl NodeAffinity {
     /// What the pod requires of nodes; `None` when every node will do.
     pub fn of(body: &PodBody) -> Option<Self> {
         let terms = body.required_node_affinity.as_ref().map(node_affinity::terms);
-        (terms.is_some() || !body.node_selector.is_empty())
-            .then(|| Self { selector: body.node_selector.clone(), terms })
+        (terms.is_some() || !body.node_selector.is_empty()).then(|| Self {
+            selector: body.node_selector.clone(),
+            terms,
+        })
     }
 
     pub fn matches(&self, rows: &Rows, row: RowId) -> bool {
         let label = |key: &str| rows.label(row, key);
-        self.selector.iter().all(|(key, value)| label(key) == Some(value.as_str()))
-            && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(rows.name(row), label)))
+        self.selector
+            .iter()
+            .all(|(key, value)| label(key) == Some(value.as_str()))
+            && self
+                .terms
+                .as_ref()
+                .is_none_or(|terms| terms.iter().any(|term| term.matches(rows.name(row), label)))
     }
 }
 
@@ -52,8 +59,14 @@ pub struct NodeSetSpec {
 impl NodeSetSpec {
     fn matches(&self, rows: &Rows, topologies: &Topologies, row: RowId) -> bool {
         rows.live().contains(row)
-            && self.keys.iter().all(|key| topologies.get(*key).domain(row).is_some())
-            && self.affinity.as_ref().is_none_or(|affinity| affinity.matches(rows, row))
+            && self
+                .keys
+                .iter()
+                .all(|key| topologies.get(*key).domain(row).is_some())
+            && self
+                .affinity
+                .as_ref()
+                .is_none_or(|affinity| affinity.matches(rows, row))
             && self.tolerations.as_ref().is_none_or(|tolerations| {
                 taint::untolerated(rows.taints[row.0 as usize].iter(), tolerations, &KEEPS_AWAY).is_none()
             })
@@ -97,10 +110,21 @@ impl NodeSets {
         if let Some(index) = self.by_spec.get(&spec)
             && let Some(Some(slot)) = self.slots.get(*index)
         {
-            return NodeSetHandle { index: *index, _holder: slot.holder.clone() };
+            return NodeSetHandle {
+                index: *index,
+                _holder: slot.holder.clone(),
+            };
         }
-        let members = rows.live().iter().filter(|row| spec.matches(rows, topologies, *row)).collect();
-        let slot = Slot { spec: spec.clone(), rows: members, holder: Arc::new(()) };
+        let members = rows
+            .live()
+            .iter()
+            .filter(|row| spec.matches(rows, topologies, *row))
+            .collect();
+        let slot = Slot {
+            spec: spec.clone(),
+            rows: members,
+            holder: Arc::new(()),
+        };
         let holder = slot.holder.clone();
         let index = match self.slots.iter().position(Option::is_none) {
             Some(index) => {
@@ -113,7 +137,10 @@ impl NodeSets {
             }
         };
         self.by_spec.insert(spec, index);
-        NodeSetHandle { index, _holder: holder }
+        NodeSetHandle {
+            index,
+            _holder: holder,
+        }
     }
 
     /// Looks again whether the row belongs to each set.
@@ -127,7 +154,9 @@ impl NodeSets {
     /// Drops the sets that nobody holds.
     pub(super) fn sweep(&mut self) {
         for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(|held| Arc::strong_count(&held.holder) == 1)
+            if slot
+                .as_ref()
+                .is_some_and(|held| Arc::strong_count(&held.holder) == 1)
                 && let Some(dropped) = slot.take()
             {
                 self.by_spec.remove(&dropped.spec);

@@ -90,13 +90,19 @@ impl Rows {
 
     /// The column of a resource that is not one of the usual four; `None` when no node and no pod has named it.
     pub fn scalar(&self, name: &str) -> Option<&Amount> {
-        self.scalars.iter().find(|(held, _)| held == name).map(|(_, amount)| amount)
+        self.scalars
+            .iter()
+            .find(|(held, _)| held == name)
+            .map(|(_, amount)| amount)
     }
 
     /// Whether a pod on the row holds a host port that would clash with one of `wanted`.
     pub fn ports_clash(&self, row: RowId, wanted: &[HostPort]) -> bool {
         let held = &self.ports[row.0 as usize];
-        !held.is_empty() && wanted.iter().any(|port| held.iter().any(|other| ports_clash(port, other)))
+        !held.is_empty()
+            && wanted
+                .iter()
+                .any(|port| held.iter().any(|other| ports_clash(port, other)))
     }
 
     fn scalar_mut(&mut self, name: &Istr) -> &mut Amount {
@@ -127,7 +133,12 @@ impl Rows {
             self.pods_of.push(Vec::new());
             self.nonzero_milli_cpu.push(0);
             self.nonzero_memory.push(0);
-            for amount in [&mut self.milli_cpu, &mut self.memory, &mut self.ephemeral, &mut self.pods] {
+            for amount in [
+                &mut self.milli_cpu,
+                &mut self.memory,
+                &mut self.ephemeral,
+                &mut self.pods,
+            ] {
                 amount.grow(rows);
             }
             for (_, amount) in &mut self.scalars {
@@ -159,7 +170,8 @@ impl Rows {
         if *self.taints[at] != *taints {
             self.taints[at] = self.share_taints(taints);
         }
-        self.unschedulable.assign(row, node.as_ref().is_some_and(|node| node.unschedulable));
+        self.unschedulable
+            .assign(row, node.as_ref().is_some_and(|node| node.unschedulable));
         self.live.assign(row, node.is_some());
         self.nodes[at] = node;
     }
@@ -187,7 +199,14 @@ impl Rows {
     }
 
     /// Adds a pod's requests and ports to the row's columns (`sign` 1), or takes them away (-1).
-    pub(super) fn charge(&mut self, row: RowId, requests: &Requests, nonzero: (i64, i64), ports: &[HostPort], sign: i64) {
+    pub(super) fn charge(
+        &mut self,
+        row: RowId,
+        requests: &Requests,
+        nonzero: (i64, i64),
+        ports: &[HostPort],
+        sign: i64,
+    ) {
         let at = row.0 as usize;
         self.milli_cpu.used[at] += sign * requests.milli_cpu;
         self.memory.used[at] += sign * requests.memory;

@@ -11,7 +11,9 @@ pub struct RowSet {
 impl RowSet {
     /// An empty set with room for `rows` rows.
     pub fn with_rows(rows: usize) -> Self {
-        Self { words: vec![0; rows.div_ceil(64)] }
+        Self {
+            words: vec![0; rows.div_ceil(64)],
+        }
     }
 
     /// The set of just these rows.
@@ -32,7 +34,9 @@ impl RowSet {
     }
 
     pub fn contains(&self, row: RowId) -> bool {
-        self.words.get(row.0 as usize / 64).is_some_and(|word| word & (1 << (row.0 % 64)) != 0)
+        self.words
+            .get(row.0 as usize / 64)
+            .is_some_and(|word| word & (1 << (row.0 % 64)) != 0)
     }
 
     pub fn insert(&mut self, row: RowId) {
@@ -48,7 +52,11 @@ impl RowSet {
 
     /// Inserts or removes.
     pub fn assign(&mut self, row: RowId, member: bool) {
-        if member { self.insert(row) } else { self.remove(row) }
+        if member {
+            self.insert(row)
+        } else {
+            self.remove(row)
+        }
     }
 
     pub fn clear(&mut self) {

@@ -59,10 +59,21 @@ impl Workloads {
             }
         };
         let labels = &shape.body.labels;
-        for selector in self.services.get(&shape.namespace).into_iter().flat_map(FxHashMap::values) {
-            if selector.iter().all(|(key, value)| labels.get(key) == Some(value.as_str())) {
+        for selector in self
+            .services
+            .get(&shape.namespace)
+            .into_iter()
+            .flat_map(FxHashMap::values)
+        {
+            if selector
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value.as_str()))
+            {
                 for (key, value) in selector.iter() {
-                    require(&Requirement { key: key.as_str().into(), test: Test::In([value.as_str().into()].into()) });
+                    require(&Requirement {
+                        key: key.as_str().into(),
+                        test: Test::In([value.as_str().into()].into()),
+                    });
                 }
             }
         }
@@ -73,9 +84,15 @@ impl Workloads {
                 ("apps/v1", "StatefulSet") => Some(Owner::StatefulSet),
                 _ => None,
             };
-            let key = ObjectKey { namespace: shape.namespace.clone(), name: controller.name.clone() };
+            let key = ObjectKey {
+                namespace: shape.namespace.clone(),
+                name: controller.name.clone(),
+            };
             let selector = owner.and_then(|owner| self.owners.get(&(owner, key)));
-            selector.into_iter().flat_map(Selector::requirements).for_each(require);
+            selector
+                .into_iter()
+                .flat_map(Selector::requirements)
+                .for_each(require);
         }
         Selector::new(requirements)
     }

@@ -35,8 +35,14 @@ impl Shape {
     fn new(id: ShapeId, namespace: &Istr, body: &Arc<PodBody>) -> Self {
         let term = |term| Term::new(term, namespace);
         let (with, without) = (&body.pod_affinity, &body.pod_anti_affinity);
-        let preferred = with.preferred.iter().map(|one| (one.weight, term(&one.pod_affinity_term)));
-        let avoided = without.preferred.iter().map(|one| (-one.weight, term(&one.pod_affinity_term)));
+        let preferred = with
+            .preferred
+            .iter()
+            .map(|one| (one.weight, term(&one.pod_affinity_term)));
+        let avoided = without
+            .preferred
+            .iter()
+            .map(|one| (-one.weight, term(&one.pod_affinity_term)));
         Self {
             id,
             namespace: namespace.clone(),
@@ -51,15 +57,23 @@ impl Shape {
 
     /// The terms that a pod of this shape carries to its node, with what they do to others.
     pub fn carries(&self) -> impl Iterator<Item = (&Term, Pull)> {
-        let repels = self.required_anti_affinity.iter().map(|term| (term, Pull::Repels));
+        let repels = self
+            .required_anti_affinity
+            .iter()
+            .map(|term| (term, Pull::Repels));
         let requires = self.required_affinity.iter().map(|term| (term, Pull::Requires));
-        let prefers = self.preferred.iter().map(|(weight, term)| (term, Pull::Prefers(*weight)));
+        let prefers = self
+            .preferred
+            .iter()
+            .map(|(weight, term)| (term, Pull::Prefers(*weight)));
         repels.chain(requires).chain(prefers)
     }
 
     /// Whether it has terms of inter-pod affinity.
     pub fn has_terms(&self) -> bool {
-        !(self.required_affinity.is_empty() && self.required_anti_affinity.is_empty() && self.preferred.is_empty())
+        !(self.required_affinity.is_empty()
+            && self.required_anti_affinity.is_empty()
+            && self.preferred.is_empty())
     }
 }
 
@@ -146,7 +160,8 @@ impl Shapes {
                 && let Some(dropped) = slot.take()
             {
                 let shape = &dropped.shape;
-                self.by_pod.remove(&(shape.namespace.clone(), Arc::as_ptr(&shape.body) as usize));
+                self.by_pod
+                    .remove(&(shape.namespace.clone(), Arc::as_ptr(&shape.body) as usize));
                 self.free.push(ShapeId(index as u32));
             }
         }

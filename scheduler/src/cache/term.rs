@@ -20,7 +20,11 @@ pub struct PodMatch {
 impl PodMatch {
     /// Pods of one namespace.
     pub fn in_namespace(namespace: &Istr, selector: Option<Selector>) -> Self {
-        Self { namespaces: [namespace.clone()].into(), namespace_selector: None, selector }
+        Self {
+            namespaces: [namespace.clone()].into(),
+            namespace_selector: None,
+            selector,
+        }
     }
 
     /// Whether a pod with these labels in this namespace is picked.
@@ -32,7 +36,9 @@ impl PodMatch {
                 selector.matches(|key| known.and_then(|labels| labels.get(key)))
             })
         };
-        self.selector.as_ref().is_some_and(|selector| selector.matches(|key| labels.get(key)))
+        self.selector
+            .as_ref()
+            .is_some_and(|selector| selector.matches(|key| labels.get(key)))
             && (by_name() || by_labels())
     }
 }

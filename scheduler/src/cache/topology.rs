@@ -32,7 +32,11 @@ impl Topology {
 
     /// The domain that the row is in, if its node has the key.
     pub fn domain(&self, row: RowId) -> Option<DomainId> {
-        self.of_row.get(row.0 as usize).copied().filter(|domain| *domain != NONE).map(DomainId)
+        self.of_row
+            .get(row.0 as usize)
+            .copied()
+            .filter(|domain| *domain != NONE)
+            .map(DomainId)
     }
 
     /// How many domains were ever seen: one more than the largest [`DomainId`].
@@ -95,7 +99,10 @@ impl Topologies {
         if let Some(id) = self.by_key.get(key) {
             return *id;
         }
-        let mut topology = Topology { key: key.clone(), ..Topology::default() };
+        let mut topology = Topology {
+            key: key.clone(),
+            ..Topology::default()
+        };
         for row in (0..rows as u32).map(RowId) {
             topology.place(row, label_of(row, key));
         }

@@ -69,7 +69,13 @@ impl Snapshot {
         let selective: Vec<usize> = self
             .counters
             .iter()
-            .filter(|(_, counter)| counter.matcher.all_of.iter().any(|pods| pods.namespace_selector.is_some()))
+            .filter(|(_, counter)| {
+                counter
+                    .matcher
+                    .all_of
+                    .iter()
+                    .any(|pods| pods.namespace_selector.is_some())
+            })
             .map(|(index, _)| index)
             .collect();
         for index in selective {
@@ -78,7 +84,13 @@ impl Snapshot {
     }
 
     fn recount(&mut self, index: usize) {
-        let Some(matcher) = self.counters.get_mut(index).map(|counter| counter.matcher.clone()) else { return };
+        let Some(matcher) = self
+            .counters
+            .get_mut(index)
+            .map(|counter| counter.matcher.clone())
+        else {
+            return;
+        };
         let mut changes: Vec<(RowId, i64)> = Vec::new();
         for slot in self.shapes.iter_mut() {
             let counted = slot.counters.contains(&(index as u32));
@@ -120,7 +132,9 @@ impl Snapshot {
 
     /// The pods on a row.
     pub fn pods_on(&self, row: RowId) -> impl Iterator<Item = &PodEntry> {
-        self.rows.pods_of[row.0 as usize].iter().filter_map(|slot| self.pods.get(*slot))
+        self.rows.pods_of[row.0 as usize]
+            .iter()
+            .filter_map(|slot| self.pods.get(*slot))
     }
 
     /// Counts the pod on the row's node from now on, before it is bound to it.
@@ -159,7 +173,12 @@ impl Snapshot {
 
     pub(crate) fn add_to_row(&mut self, pod: &Arc<Pod>, row: RowId, assumed: bool) {
         let shape = self.shape(pod);
-        let entry = PodEntry { pod: pod.clone(), shape: shape.id, row, assumed };
+        let entry = PodEntry {
+            pod: pod.clone(),
+            shape: shape.id,
+            row,
+            assumed,
+        };
         let slot = self.pods.insert(entry);
         self.rows.pods_of[row.0 as usize].push(slot);
         self.account(pod, shape.id, row, 1);
@@ -182,9 +201,10 @@ impl Snapshot {
         let requests = pod.resized.as_deref().unwrap_or(&body.requests);
         let nonzero = match &pod.resized {
             None => (body.nonzero_milli_cpu, body.nonzero_memory),
-            Some(resized) => {
-                (resized.milli_cpu.max(body.nonzero_milli_cpu), resized.memory.max(body.nonzero_memory))
-            }
+            Some(resized) => (
+                resized.milli_cpu.max(body.nonzero_milli_cpu),
+                resized.memory.max(body.nonzero_memory),
+            ),
         };
         self.rows.charge(row, requests, nonzero, &body.host_ports, sign);
         let deleting = pod.is_deleting();
@@ -212,7 +232,8 @@ impl Snapshot {
                         .shape
                         .carries()
                         .map(|(term, pull)| {
-                            let key = topologies.intern(&term.key, rows.len(), |row, key| rows.label(row, key));
+                            let key =
+                                topologies.intern(&term.key, rows.len(), |row, key| rows.label(row, key));
                             carried.intern(term, pull, key)
                         })
                         .collect();

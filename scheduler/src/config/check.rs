@@ -13,7 +13,8 @@ impl Configuration {
             self.profiles.push(Profile::default());
         }
         if let [only] = &mut self.profiles[..] {
-            only.scheduler_name.get_or_insert_with(|| "default-scheduler".into());
+            only.scheduler_name
+                .get_or_insert_with(|| "default-scheduler".into());
         }
     }
 
@@ -31,7 +32,10 @@ impl Configuration {
             return refuse("podInitialBackoffSeconds", "must be greater than 0");
         }
         if self.pod_max_backoff_seconds < self.pod_initial_backoff_seconds {
-            return refuse("podMaxBackoffSeconds", "must be greater than or equal to podInitialBackoffSeconds");
+            return refuse(
+                "podMaxBackoffSeconds",
+                "must be greater than or equal to podInitialBackoffSeconds",
+            );
         }
         let election = &self.leader_election;
         if election.leader_elect {
@@ -39,7 +43,10 @@ impl Configuration {
                 return refuse("leaderElection.resourceLock", "must be \"leases\"");
             }
             if election.lease_duration.0 <= election.renew_deadline.0 {
-                return refuse("leaderElection.leaseDuration", "must be greater than renewDeadline");
+                return refuse(
+                    "leaderElection.leaseDuration",
+                    "must be greater than renewDeadline",
+                );
             }
             if election.renew_deadline.0 <= election.retry_period.0 {
                 return refuse("leaderElection.renewDeadline", "must be greater than retryPeriod");
@@ -48,27 +55,55 @@ impl Configuration {
                 return refuse("leaderElection.retryPeriod", "must be greater than zero");
             }
             if election.resource_name.is_empty() || election.resource_namespace.is_empty() {
-                return refuse("leaderElection", "resourceName and resourceNamespace are required");
+                return refuse(
+                    "leaderElection",
+                    "resourceName and resourceNamespace are required",
+                );
             }
         }
         for (index, profile) in self.profiles.iter().enumerate() {
             let at = format!("profiles[{index}]");
             check_profile(&at, profile)?;
             let earlier = self.profiles[..index].iter();
-            if earlier.clone().any(|earlier| earlier.scheduler_name == profile.scheduler_name) {
+            if earlier
+                .clone()
+                .any(|earlier| earlier.scheduler_name == profile.scheduler_name)
+            {
                 return Err(Invalid::new(format!("{at}.schedulerName"), "is given twice"));
             }
-            let sort = |profile: &Profile| profile.plugins.as_ref().map(|plugins| plugins.queue_sort.clone()).unwrap_or_default();
-            if earlier.into_iter().next().is_some_and(|first| sort(first) != sort(profile)) {
-                return Err(Invalid::new(format!("{at}.plugins.queueSort"), "must be the same for all profiles"));
+            let sort = |profile: &Profile| {
+                profile
+                    .plugins
+                    .as_ref()
+                    .map(|plugins| plugins.queue_sort.clone())
+                    .unwrap_or_default()
+            };
+            if earlier
+                .into_iter()
+                .next()
+                .is_some_and(|first| sort(first) != sort(profile))
+            {
+                return Err(Invalid::new(
+                    format!("{at}.plugins.queueSort"),
+                    "must be the same for all profiles",
+                ));
             }
         }
         for (index, extender) in self.extenders.iter().enumerate() {
             if !extender.prioritize_verb.is_empty() && extender.weight <= 0 {
-                return Err(Invalid::new(format!("extenders[{index}].weight"), "must have a positive weight applied to it"));
+                return Err(Invalid::new(
+                    format!("extenders[{index}].weight"),
+                    "must have a positive weight applied to it",
+                ));
             }
         }
-        if self.extenders.iter().filter(|extender| !extender.bind_verb.is_empty()).count() > 1 {
+        if self
+            .extenders
+            .iter()
+            .filter(|extender| !extender.bind_verb.is_empty())
+            .count()
+            > 1
+        {
             return refuse("extenders", "only one extender can implement bind");
         }
         Ok(())
@@ -86,11 +121,20 @@ fn check_profile(at: &str, profile: &Profile) -> Result<(), Invalid> {
     if profile.scheduler_name.as_deref().unwrap_or_default().is_empty() {
         return Err(Invalid::new(format!("{at}.schedulerName"), "is required"));
     }
-    percentage(&format!("{at}.percentageOfNodesToScore"), profile.percentage_of_nodes_to_score)?;
+    percentage(
+        &format!("{at}.percentageOfNodesToScore"),
+        profile.percentage_of_nodes_to_score,
+    )?;
     for (index, config) in profile.plugin_config.iter().enumerate() {
         let field = format!("{at}.pluginConfig[{index}]");
-        if profile.plugin_config[..index].iter().any(|earlier| earlier.name == config.name) {
-            return Err(Invalid::new(field, format!("{} is configured twice", config.name)));
+        if profile.plugin_config[..index]
+            .iter()
+            .any(|earlier| earlier.name == config.name)
+        {
+            return Err(Invalid::new(
+                field,
+                format!("{} is configured twice", config.name),
+            ));
         }
         let kind = config.args.get("kind").and_then(|kind| kind.as_str());
         if kind.is_some_and(|kind| kind != format!("{}Args", config.name)) {

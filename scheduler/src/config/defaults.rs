@@ -28,8 +28,17 @@ const DEFAULTS: [(&str, Option<i64>); 20] = [
 
 /// Enables the default plugins at every point.
 pub fn plugins() -> Plugins {
-    let enabled = DEFAULTS.iter().map(|(name, weight)| PluginRef { name: (*name).to_owned(), weight: *weight });
-    Plugins { multi_point: PluginSet { enabled: enabled.collect(), ..PluginSet::default() }, ..Plugins::default() }
+    let enabled = DEFAULTS.iter().map(|(name, weight)| PluginRef {
+        name: (*name).to_owned(),
+        weight: *weight,
+    });
+    Plugins {
+        multi_point: PluginSet {
+            enabled: enabled.collect(),
+            ..PluginSet::default()
+        },
+        ..Plugins::default()
+    }
 }
 
 /// Lays a profile's plugins over the defaults.
@@ -64,9 +73,16 @@ fn merge_set(default: &PluginSet, own: &PluginSet) -> PluginSet {
         .disabled
         .iter()
         .chain(&default.disabled)
-        .map(|plugin| PluginRef { name: plugin.name.clone(), weight: None })
+        .map(|plugin| PluginRef {
+            name: plugin.name.clone(),
+            weight: None,
+        })
         .collect();
-    let is_disabled = |name: &str| disabled.iter().any(|plugin| plugin.name == name || plugin.name == "*");
+    let is_disabled = |name: &str| {
+        disabled
+            .iter()
+            .any(|plugin| plugin.name == name || plugin.name == "*")
+    };
     let mut replaced = vec![false; own.enabled.len()];
     let mut enabled = Vec::new();
     for plugin in default.enabled.iter().filter(|plugin| !is_disabled(&plugin.name)) {
@@ -79,7 +95,11 @@ fn merge_set(default: &PluginSet, own: &PluginSet) -> PluginSet {
             None => enabled.push(plugin.clone()),
         }
     }
-    let rest = own.enabled.iter().zip(&replaced).filter(|(_, replaced)| !**replaced);
+    let rest = own
+        .enabled
+        .iter()
+        .zip(&replaced)
+        .filter(|(_, replaced)| !**replaced);
     enabled.extend(rest.map(|(plugin, _)| plugin.clone()));
     PluginSet { enabled, disabled }
 }

@@ -36,7 +36,10 @@ impl Default for Configuration {
             percentage_of_nodes_to_score: Some(0),
             pod_initial_backoff_seconds: 1,
             pod_max_backoff_seconds: 10,
-            profiles: vec![Profile { scheduler_name: Some("default-scheduler".into()), ..Profile::default() }],
+            profiles: vec![Profile {
+                scheduler_name: Some("default-scheduler".into()),
+                ..Profile::default()
+            }],
             extenders: Vec::new(),
             delay_cache_until_active: false,
         }

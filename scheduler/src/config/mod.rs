@@ -10,7 +10,8 @@ mod file;
 mod profile;
 
 pub use file::{
-    ClientConnection, Configuration, Extender, LeaderElection, PluginConfig, PluginRef, PluginSet, Plugins, Profile,
+    ClientConnection, Configuration, Extender, LeaderElection, PluginConfig, PluginRef, PluginSet, Plugins,
+    Profile,
 };
 pub use profile::frameworks;
 
@@ -29,6 +30,9 @@ pub struct Invalid {
 
 impl Invalid {
     fn new(field: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { field: field.into(), why: why.into() }
+        Self {
+            field: field.into(),
+            why: why.into(),
+        }
     }
 }

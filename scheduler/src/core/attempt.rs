@@ -8,7 +8,8 @@ use super::Scheduler;
 use crate::api::Pod;
 use crate::framework::plugin::{Permission, PostFilterOutcome};
 use crate::framework::{
-    Action, Change, ClusterEvent, Decision, Diagnosis, EventResource, Failure, Occurrence, Refitting, Status, VerdictBook,
+    Action, Change, ClusterEvent, Decision, Diagnosis, EventResource, Failure, Occurrence, Refitting, Status,
+    VerdictBook,
 };
 use crate::queue::{Moment, Plugins, QueuedPod};
 
@@ -86,13 +87,33 @@ impl Scheduler {
             Ok(decision) => self.take(queued, decision, profile, now),
             Err(Failure::NoNodes) => {
                 let message = "no nodes available to schedule pods".to_owned();
-                self.refuse(queued, &Diagnosis::default(), message, true, Nomination::Clear, Vec::new(), now)
+                self.refuse(
+                    queued,
+                    &Diagnosis::default(),
+                    message,
+                    true,
+                    Nomination::Clear,
+                    Vec::new(),
+                    now,
+                )
             }
             Err(Failure::Error(status)) => {
                 let diagnosis = Diagnosis::default();
-                let plugin = if status.plugin.is_empty() { String::new() } else { format!("running plugin {:?}: ", status.plugin) };
+                let plugin = if status.plugin.is_empty() {
+                    String::new()
+                } else {
+                    format!("running plugin {:?}: ", status.plugin)
+                };
                 let message = format!("{plugin}{}", status.message());
-                self.refuse(queued, &diagnosis, message, false, Nomination::Clear, Vec::new(), now)
+                self.refuse(
+                    queued,
+                    &diagnosis,
+                    message,
+                    false,
+                    Nomination::Clear,
+                    Vec::new(),
+                    now,
+                )
             }
             Err(Failure::Unfit(diagnosis)) => self.make_room(queued, *diagnosis, profile, now),
         })
@@ -104,11 +125,15 @@ impl Scheduler {
         self.snapshot.assume(&queued.pod, row);
         self.snapshot.nominated_mut().remove(queued.pod.uid());
         let framework = self.profiles.0[profile].framework.clone();
-        let allowed = framework.run_reserve(&queued.view(), &self.snapshot, row).and_then(|()| {
-            framework.run_permit(&queued.view(), &self.snapshot, row).inspect_err(|_| {
-                framework.run_unreserve(&queued.view(), &self.snapshot, row);
-            })
-        });
+        let allowed = framework
+            .run_reserve(&queued.view(), &self.snapshot, row)
+            .and_then(|()| {
+                framework
+                    .run_permit(&queued.view(), &self.snapshot, row)
+                    .inspect_err(|_| {
+                        framework.run_unreserve(&queued.view(), &self.snapshot, row);
+                    })
+            });
         match allowed {
             Ok(permission) => {
                 if permission == Permission::Granted {
@@ -116,29 +141,66 @@ impl Scheduler {
                     self.queue.done(queued.pod.uid());
                 }
                 let node = self.snapshot.rows().name(row).clone();
-                Attempt::Bind(Box::new(BindOrder { queued, node, decision, permission, profile }))
+                Attempt::Bind(Box::new(BindOrder {
+                    queued,
+                    node,
+                    decision,
+                    permission,
+                    profile,
+                }))
             }
             Err(status) => {
                 self.snapshot.forget(queued.pod.uid());
                 let rejected = status.is_rejected();
-                let diagnosis = if rejected { Diagnosis::of_row(row, &status) } else { Diagnosis::default() };
-                let message = if rejected { diagnosis.message() } else { status.message() };
-                self.refuse(queued, &diagnosis, message, rejected, Nomination::Clear, Vec::new(), now)
+                let diagnosis = if rejected {
+                    Diagnosis::of_row(row, &status)
+                } else {
+                    Diagnosis::default()
+                };
+                let message = if rejected {
+                    diagnosis.message()
+                } else {
+                    status.message()
+                };
+                self.refuse(
+                    queued,
+                    &diagnosis,
+                    message,
+                    rejected,
+                    Nomination::Clear,
+                    Vec::new(),
+                    now,
+                )
             }
         }
     }
 
     /// Nothing fits: asks the post-filter plugins to help.
-    fn make_room(&mut self, queued: QueuedPod, mut diagnosis: Diagnosis, profile: usize, now: Moment) -> Attempt {
+    fn make_room(
+        &mut self,
+        queued: QueuedPod,
+        mut diagnosis: Diagnosis,
+        profile: usize,
+        now: Moment,
+    ) -> Attempt {
         let framework = self.profiles.0[profile].framework.clone();
-        let mut refit = Refitting { framework: &framework, book: VerdictBook::default(), state: Default::default() };
+        let mut refit = Refitting {
+            framework: &framework,
+            book: VerdictBook::default(),
+            state: Default::default(),
+        };
         let mut nomination = Nomination::Keep;
         let mut victims = Vec::new();
         let mut messages: Vec<String> = Vec::new();
         for plugin in &framework.post_filter {
-            let Some(post_filter) = plugin.as_post_filter() else { continue };
+            let Some(post_filter) = plugin.as_post_filter() else {
+                continue;
+            };
             match post_filter.post_filter(&queued.view(), &mut self.snapshot, &diagnosis, &mut refit) {
-                PostFilterOutcome::Nominate { row, victims: evicted } => {
+                PostFilterOutcome::Nominate {
+                    row,
+                    victims: evicted,
+                } => {
                     nomination = Nomination::Set(self.snapshot.rows().name(row).clone());
                     victims = evicted;
                     messages.clear();
@@ -188,7 +250,15 @@ impl Scheduler {
         }
         let plugins = queued.rejectors.clone();
         self.queue.give_back(queued, &self.snapshot, &self.profiles, now);
-        Attempt::Refused(Box::new(Refusal { pod, unschedulable, message, nomination, victims, plugins, profile }))
+        Attempt::Refused(Box::new(Refusal {
+            pod,
+            unschedulable,
+            message,
+            nomination,
+            victims,
+            plugins,
+            profile,
+        }))
     }
 
     /// The pod waits for nobody's permission any more and is about to be bound.
@@ -198,21 +268,56 @@ impl Scheduler {
 
     /// The pod was not bound: gives back what it took. `status` is a rejection when a plugin refused it while it waited.
     pub fn not_bound(&mut self, order: BindOrder, status: &Status, now: Moment) -> Attempt {
-        let BindOrder { queued, decision, profile, .. } = order;
+        let BindOrder {
+            queued,
+            decision,
+            profile,
+            ..
+        } = order;
         let framework = self.profiles.0[profile].framework.clone();
         framework.run_unreserve(&queued.view(), &self.snapshot, decision.row);
         let uid = queued.pod.uid().clone();
-        let freed = self.snapshot.is_assumed(&uid).then(|| self.snapshot.forget(&uid)).flatten().is_some();
+        let freed = self
+            .snapshot
+            .is_assumed(&uid)
+            .then(|| self.snapshot.forget(&uid))
+            .flatten()
+            .is_some();
         let rejected = status.is_rejected();
-        let diagnosis = if rejected { Diagnosis::of_row(decision.row, status) } else { Diagnosis::default() };
-        let message = if rejected { diagnosis.message() } else { status.message() };
+        let diagnosis = if rejected {
+            Diagnosis::of_row(decision.row, status)
+        } else {
+            Diagnosis::default()
+        };
+        let message = if rejected {
+            diagnosis.message()
+        } else {
+            status.message()
+        };
         let pod = queued.pod.clone();
-        let attempt = self.refuse(queued, &diagnosis, message, rejected, Nomination::Clear, Vec::new(), now);
+        let attempt = self.refuse(
+            queued,
+            &diagnosis,
+            message,
+            rejected,
+            Nomination::Clear,
+            Vec::new(),
+            now,
+        );
         if freed {
             let event = ClusterEvent::new(EventResource::AssignedPod, Action::DELETE);
-            let occurrence = Occurrence { event, change: Change::Pod { old: Some(pod), new: None } };
+            let occurrence = Occurrence {
+                event,
+                change: Change::Pod {
+                    old: Some(pod),
+                    new: None,
+                },
+            };
             // Not the pod itself: what it took is no help to it.
-            self.queue.happened(&occurrence, &self.snapshot, &self.profiles, now, |waiting| *waiting.uid() != uid);
+            self.queue
+                .happened(&occurrence, &self.snapshot, &self.profiles, now, |waiting| {
+                    *waiting.uid() != uid
+                });
         }
         attempt
     }

@@ -20,8 +20,17 @@ impl Scheduler {
         match event {
             Event::Added(node) => {
                 self.snapshot.set_node(node);
-                let change = Change::Node { old: None, new: Some(node.clone()) };
-                self.happened(&Occurrence { event: happened(Action::ADD), change }, now);
+                let change = Change::Node {
+                    old: None,
+                    new: Some(node.clone()),
+                };
+                self.happened(
+                    &Occurrence {
+                        event: happened(Action::ADD),
+                        change,
+                    },
+                    now,
+                );
             }
             Event::Updated { old, new } => {
                 // Most updates are heartbeats.
@@ -30,14 +39,26 @@ impl Scheduler {
                 }
                 self.snapshot.set_node(new);
                 for event in node_events(old, new) {
-                    let change = Change::Node { old: Some(old.clone()), new: Some(new.clone()) };
+                    let change = Change::Node {
+                        old: Some(old.clone()),
+                        new: Some(new.clone()),
+                    };
                     self.happened(&Occurrence { event, change }, now);
                 }
             }
             Event::Deleted(node) => {
                 self.snapshot.remove_node(&node.meta.name);
-                let change = Change::Node { old: Some(node.clone()), new: None };
-                self.happened(&Occurrence { event: happened(Action::DELETE), change }, now);
+                let change = Change::Node {
+                    old: Some(node.clone()),
+                    new: None,
+                };
+                self.happened(
+                    &Occurrence {
+                        event: happened(Action::DELETE),
+                        change,
+                    },
+                    now,
+                );
             }
         }
     }
@@ -71,11 +92,23 @@ impl Scheduler {
         match was_assigned {
             None => {
                 let event = ClusterEvent::new(EventResource::AssignedPod, Action::ADD);
-                self.happened(&Occurrence { event, change: Change::Pod { old: None, new: Some(pod.clone()) } }, now);
+                self.happened(
+                    &Occurrence {
+                        event,
+                        change: Change::Pod {
+                            old: None,
+                            new: Some(pod.clone()),
+                        },
+                    },
+                    now,
+                );
             }
             Some(old) => {
                 for event in pod_events(old, pod, false) {
-                    let change = Change::Pod { old: Some(old.clone()), new: Some(pod.clone()) };
+                    let change = Change::Pod {
+                        old: Some(old.clone()),
+                        new: Some(pod.clone()),
+                    };
                     self.happened(&Occurrence { event, change }, now);
                 }
             }
@@ -104,10 +137,14 @@ impl Scheduler {
             .into_iter()
             .map(|event| Occurrence {
                 event,
-                change: Change::Pod { old: Some(old.clone()), new: Some(pod.clone()) },
+                change: Change::Pod {
+                    old: Some(old.clone()),
+                    new: Some(pod.clone()),
+                },
             })
             .collect();
-        self.queue.update(pod, &shape, &occurrences, &self.snapshot, &self.profiles, now);
+        self.queue
+            .update(pod, &shape, &occurrences, &self.snapshot, &self.profiles, now);
         if old.nominated_node.is_some() && old.nominated_node != pod.nominated_node {
             self.room_freed(old, now);
         }
@@ -128,22 +165,44 @@ impl Scheduler {
     /// Takes a pod off its node and tells the pods that wait.
     fn forget_assumed(&mut self, pod: &Arc<Pod>, now: Moment) {
         // Hints look at the pod as it was on its node.
-        let last = self.snapshot.pod(pod.uid()).map_or_else(|| pod.clone(), |entry| entry.pod.clone());
+        let last = self
+            .snapshot
+            .pod(pod.uid())
+            .map_or_else(|| pod.clone(), |entry| entry.pod.clone());
         self.snapshot.forget(pod.uid());
         let event = ClusterEvent::new(EventResource::AssignedPod, Action::DELETE);
-        self.happened(&Occurrence { event, change: Change::Pod { old: Some(last), new: None } }, now);
+        self.happened(
+            &Occurrence {
+                event,
+                change: Change::Pod {
+                    old: Some(last),
+                    new: None,
+                },
+            },
+            now,
+        );
     }
 
     /// Room that was kept for a pod of some priority is free for others of no higher one.
     fn room_freed(&mut self, pod: &Arc<Pod>, now: Moment) {
         let event = ClusterEvent::new(EventResource::AssignedPod, Action::DELETE);
-        let occurrence = Occurrence { event, change: Change::Pod { old: Some(pod.clone()), new: None } };
+        let occurrence = Occurrence {
+            event,
+            change: Change::Pod {
+                old: Some(pod.clone()),
+                new: None,
+            },
+        };
         let most = pod.priority();
-        self.queue.happened(&occurrence, &self.snapshot, &self.profiles, now, |waiting| waiting.priority() <= most);
+        self.queue
+            .happened(&occurrence, &self.snapshot, &self.profiles, now, |waiting| {
+                waiting.priority() <= most
+            });
     }
 
     pub(super) fn happened(&mut self, occurrence: &Occurrence, now: Moment) {
-        self.queue.happened(occurrence, &self.snapshot, &self.profiles, now, |_| true);
+        self.queue
+            .happened(occurrence, &self.snapshot, &self.profiles, now, |_| true);
     }
 
     /// A namespace came, changed or went.
@@ -165,7 +224,9 @@ impl Scheduler {
             Event::Deleted(_) => None,
             _ => object.spec.selector.clone(),
         };
-        self.snapshot.workloads_mut().set_service(&object.metadata.key(), selector);
+        self.snapshot
+            .workloads_mut()
+            .set_service(&object.metadata.key(), selector);
     }
 
     /// A ReplicationController came, changed or went.
@@ -173,7 +234,11 @@ impl Scheduler {
         let object = event.object();
         let selector = match event {
             Event::Deleted(_) => None,
-            _ => object.spec.selector.as_ref().map(|selector| Selector::from_set(selector.iter())),
+            _ => object
+                .spec
+                .selector
+                .as_ref()
+                .map(|selector| Selector::from_set(selector.iter())),
         };
         self.set_owner(Owner::ReplicationController, &object.metadata.key(), selector);
     }

@@ -31,13 +31,17 @@ struct Profiles(Vec<Profile>);
 
 impl Profiles {
     fn index(&self, scheduler_name: &str) -> Option<usize> {
-        self.0.iter().position(|profile| profile.framework.name == scheduler_name)
+        self.0
+            .iter()
+            .position(|profile| profile.framework.name == scheduler_name)
     }
 }
 
 impl Rules for Profiles {
     fn less(&self, one: &QueuedPod, other: &QueuedPod) -> bool {
-        self.0.first().is_some_and(|profile| profile.framework.less(one, other))
+        self.0
+            .first()
+            .is_some_and(|profile| profile.framework.less(one, other))
     }
 
     fn profile(&self, pod: &Pod) -> Option<&Framework> {
@@ -45,7 +49,9 @@ impl Rules for Profiles {
     }
 
     fn is_of_interest(&self, event: &ClusterEvent) -> bool {
-        self.0.iter().any(|profile| profile.framework.is_of_interest(event))
+        self.0
+            .iter()
+            .any(|profile| profile.framework.is_of_interest(event))
     }
 }
 
@@ -61,8 +67,16 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// A scheduler of pods that ask for one of `frameworks`. `seed` decides between nodes that are equally good.
-    pub fn new(frameworks: Vec<Arc<Framework>>, backoff: Backoff, max_unschedulable: std::time::Duration, seed: u64) -> Self {
-        let profile = |framework| Profile { framework, reuse: Reuse::default() };
+    pub fn new(
+        frameworks: Vec<Arc<Framework>>,
+        backoff: Backoff,
+        max_unschedulable: std::time::Duration,
+        seed: u64,
+    ) -> Self {
+        let profile = |framework| Profile {
+            framework,
+            reuse: Reuse::default(),
+        };
         Self {
             profiles: Profiles(frameworks.into_iter().map(profile).collect()),
             snapshot: Snapshot::default(),

@@ -24,12 +24,18 @@ pub struct Keep {
 impl Keep {
     pub fn get<T: Any + Send>(&self) -> Option<&T> {
         let id = TypeId::of::<T>();
-        self.values.iter().find(|(held, _)| *held == id).and_then(|(_, value)| value.downcast_ref())
+        self.values
+            .iter()
+            .find(|(held, _)| *held == id)
+            .and_then(|(_, value)| value.downcast_ref())
     }
 
     pub fn get_mut<T: Any + Send>(&mut self) -> Option<&mut T> {
         let id = TypeId::of::<T>();
-        self.values.iter_mut().find(|(held, _)| *held == id).and_then(|(_, value)| value.downcast_mut())
+        self.values
+            .iter_mut()
+            .find(|(held, _)| *held == id)
+            .and_then(|(_, value)| value.downcast_mut())
     }
 
     pub fn put<T: Any + Send>(&mut self, value: T) {

@@ -33,9 +33,16 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// One node that a later point turned down.
     pub fn of_row(row: RowId, status: &Status) -> Self {
-        let verdict =
-            Verdict { plugin: status.plugin, code: status.code, reasons: status.reasons.to_vec() };
-        let mut diagnosis = Self { nodes: 1, verdicts: vec![(verdict, RowSet::of([row]))], ..Self::default() };
+        let verdict = Verdict {
+            plugin: status.plugin,
+            code: status.code,
+            reasons: status.reasons.to_vec(),
+        };
+        let mut diagnosis = Self {
+            nodes: 1,
+            verdicts: vec![(verdict, RowSet::of([row]))],
+            ..Self::default()
+        };
         diagnosis.blame(status.plugin, status.code);
         diagnosis
     }
@@ -49,7 +56,10 @@ impl Diagnosis {
                 by_verdict.entry(verdict).or_default().insert(row);
             }
         }
-        let mut diagnosis = Self { nodes: all.len(), ..Self::default() };
+        let mut diagnosis = Self {
+            nodes: all.len(),
+            ..Self::default()
+        };
         for (id, rows) in by_verdict {
             if let Some(verdict) = book.get(id) {
                 diagnosis.blame(verdict.plugin, verdict.code);
@@ -101,7 +111,10 @@ impl Diagnosis {
                 }
             }
             // Sorted as texts, counts first, as upstream sorts them.
-            let mut parts: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let mut parts: Vec<String> = reasons
+                .iter()
+                .map(|(reason, count)| format!("{count} {reason}"))
+                .collect();
             parts.sort();
             if !parts.is_empty() {
                 let _ = write!(text, " {}.", parts.join(", "));
@@ -120,7 +133,14 @@ mod tests {
 
     fn verdict(reasons: &[&str], rows: &[u32]) -> (Verdict, RowSet) {
         let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
-        (Verdict { plugin: "P", code: Code::Unschedulable, reasons }, rows.iter().copied().map(RowId).collect())
+        (
+            Verdict {
+                plugin: "P",
+                code: Code::Unschedulable,
+                reasons,
+            },
+            rows.iter().copied().map(RowId).collect(),
+        )
     }
 
     #[test]
@@ -130,7 +150,10 @@ mod tests {
             verdicts: vec![
                 verdict(&["Insufficient cpu"], &[0, 1]),
                 verdict(&["Insufficient cpu", "Too many pods"], &[2]),
-                verdict(&["node(s) were unschedulable"], &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+                verdict(
+                    &["node(s) were unschedulable"],
+                    &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+                ),
             ],
             post_filter: "preemption: nothing helps.".into(),
             ..Diagnosis::default()
@@ -143,7 +166,11 @@ mod tests {
 
     #[test]
     fn a_pre_filter_speaks_for_all_nodes() {
-        let diagnosis = Diagnosis { nodes: 3, pre_filter: Some(Status::unresolvable("no claim")), ..Diagnosis::default() };
+        let diagnosis = Diagnosis {
+            nodes: 3,
+            pre_filter: Some(Status::unresolvable("no claim")),
+            ..Diagnosis::default()
+        };
         assert_eq!(diagnosis.message(), "0/3 nodes are available: no claim.");
     }
 
@@ -152,7 +179,9 @@ mod tests {
         let diagnosis = Diagnosis {
             nodes: 3,
             verdicts: vec![verdict(&["Insufficient cpu"], &[1])],
-            absent: Some(Status::unresolvable("node(s) didn't satisfy plugin(s) [NodeAffinity]")),
+            absent: Some(Status::unresolvable(
+                "node(s) didn't satisfy plugin(s) [NodeAffinity]",
+            )),
             absent_nodes: 2,
             ..Diagnosis::default()
         };

@@ -107,7 +107,8 @@ impl ClusterEvent {
 
     /// Whether a plugin that registered `self` hears of `happened`.
     pub fn covers(&self, happened: &ClusterEvent) -> bool {
-        (self.resource == EventResource::Any || self.resource == happened.resource) && self.action.meets(happened.action)
+        (self.resource == EventResource::Any || self.resource == happened.resource)
+            && self.action.meets(happened.action)
     }
 
     /// Upstream's name for it in metrics, such as `NodeAdd`.
@@ -118,7 +119,14 @@ impl ClusterEvent {
         let name = self.action.name();
         // Updates of nodes and pods name the kind themselves.
         if name.starts_with("UpdateNode") || name.starts_with("UpdatePod") {
-            format!("{}{name}", if self.resource == EventResource::Node { "" } else { self.resource.as_str() })
+            format!(
+                "{}{name}",
+                if self.resource == EventResource::Node {
+                    ""
+                } else {
+                    self.resource.as_str()
+                }
+            )
         } else {
             format!("{}{name}", self.resource.as_str())
         }
@@ -128,8 +136,14 @@ impl ClusterEvent {
 /// The objects of an event.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Node { old: Option<Arc<Node>>, new: Option<Arc<Node>> },
-    Pod { old: Option<Arc<Pod>>, new: Option<Arc<Pod>> },
+    Node {
+        old: Option<Arc<Node>>,
+        new: Option<Arc<Node>>,
+    },
+    Pod {
+        old: Option<Arc<Pod>>,
+        new: Option<Arc<Pod>>,
+    },
     /// The kind says enough.
     Other,
 }
@@ -159,7 +173,10 @@ pub fn node_events(old: &Node, new: &Node) -> Vec<ClusterEvent> {
         (old.meta.labels != new.meta.labels, Action::NODE_LABEL),
         (old.taints != new.taints, Action::NODE_TAINT),
         (old.conditions != new.conditions, Action::NODE_CONDITION),
-        (old.declared_features != new.declared_features, Action::NODE_DECLARED_FEATURE),
+        (
+            old.declared_features != new.declared_features,
+            Action::NODE_DECLARED_FEATURE,
+        ),
     ];
     let mut events: Vec<ClusterEvent> = Vec::new();
     for (changed, action) in changes {
@@ -191,11 +208,20 @@ pub fn pod_events(old: &Pod, new: &Pod, target: bool) -> Vec<ClusterEvent> {
         (was.labels != is.labels, Action::POD_LABEL),
         (smaller(after, before), Action::POD_SCALE_DOWN),
         (smaller(before, after), Action::POD_SCALE_UP),
-        (!was.scheduling_gates.is_empty() && is.scheduling_gates.is_empty(), Action::POD_GATES_ELIMINATED),
-        (was.tolerations.len() != is.tolerations.len(), Action::POD_TOLERATION),
+        (
+            !was.scheduling_gates.is_empty() && is.scheduling_gates.is_empty(),
+            Action::POD_GATES_ELIMINATED,
+        ),
+        (
+            was.tolerations.len() != is.tolerations.len(),
+            Action::POD_TOLERATION,
+        ),
     ];
-    let mut events: Vec<ClusterEvent> =
-        changes.iter().filter(|(changed, _)| *changed).map(|(_, action)| ClusterEvent::new(resource, *action)).collect();
+    let mut events: Vec<ClusterEvent> = changes
+        .iter()
+        .filter(|(changed, _)| *changed)
+        .map(|(_, action)| ClusterEvent::new(resource, *action))
+        .collect();
     if events.is_empty() {
         events.push(ClusterEvent::new(resource, Action::OTHER_UPDATE));
     }

@@ -136,7 +136,10 @@ pub trait FilterPlugin: Plugin {
 #[derive(Clone, Debug)]
 pub enum PostFilterOutcome {
     /// It made, or is making, room on this node by evicting these pods.
-    Nominate { row: RowId, victims: Vec<std::sync::Arc<Pod>> },
+    Nominate {
+        row: RowId,
+        victims: Vec<std::sync::Arc<Pod>>,
+    },
     /// Nothing helped. The text goes to the pod's condition; `clear` takes an older nomination back.
     Nothing { message: String, clear: bool },
 }

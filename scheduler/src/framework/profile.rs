@@ -43,7 +43,14 @@ impl Framework {
     /// Collects the events that the enabled plugins want to hear of. Call it once the lists are complete.
     pub fn register_events(&mut self) {
         let mut interests: Vec<(PluginRef, Vec<ClusterEvent>)> = Vec::new();
-        let lists = [&self.pre_enqueue, &self.pre_filter, &self.filter, &self.post_filter, &self.reserve, &self.permit];
+        let lists = [
+            &self.pre_enqueue,
+            &self.pre_filter,
+            &self.filter,
+            &self.post_filter,
+            &self.reserve,
+            &self.permit,
+        ];
         for plugin in lists.into_iter().flatten() {
             if interests.iter().any(|(held, _)| held.name() == plugin.name()) {
                 continue;
@@ -61,7 +68,10 @@ impl Framework {
     /// Whether a plugin has registered such an event.
     pub fn is_of_interest(&self, event: &ClusterEvent) -> bool {
         event.resource == EventResource::Any
-            || self.interests.iter().any(|(_, events)| events.iter().any(|wanted| wanted.covers(event)))
+            || self
+                .interests
+                .iter()
+                .any(|(_, events)| events.iter().any(|wanted| wanted.covers(event)))
     }
 
     /// What the plugins among `rejectors` say to an event: those that would queue the pod.
@@ -74,10 +84,14 @@ impl Framework {
     ) -> SmallVec<[&'static str; 2]> {
         let mut queueing = SmallVec::new();
         for (plugin, events) in &self.interests {
-            if !rejectors.contains(&plugin.name()) || !events.iter().any(|wanted| wanted.covers(&occurrence.event)) {
+            if !rejectors.contains(&plugin.name())
+                || !events.iter().any(|wanted| wanted.covers(&occurrence.event))
+            {
                 continue;
             }
-            let hint = plugin.as_enqueue_extensions().map_or(Hint::Queue, |plugin| plugin.hint(pod, occurrence, snapshot));
+            let hint = plugin
+                .as_enqueue_extensions()
+                .map_or(Hint::Queue, |plugin| plugin.hint(pod, occurrence, snapshot));
             if hint == Hint::Queue {
                 queueing.push(plugin.name());
             }
@@ -92,7 +106,9 @@ impl Framework {
     pub fn run_pre_enqueue(&self, pod: &Pod) -> Result<(), Status> {
         for plugin in &self.pre_enqueue {
             if let Some(pre_enqueue) = plugin.as_pre_enqueue() {
-                pre_enqueue.pre_enqueue(pod).map_err(|status| status.by(plugin.name()))?;
+                pre_enqueue
+                    .pre_enqueue(pod)
+                    .map_err(|status| status.by(plugin.name()))?;
             }
         }
         Ok(())
@@ -100,7 +116,10 @@ impl Framework {
 
     /// Whether `one` comes before `other` in the active queue.
     pub fn less(&self, one: &QueuedPod, other: &QueuedPod) -> bool {
-        self.queue_sort.first().and_then(|plugin| plugin.as_queue_sort()).is_some_and(|sort| sort.less(one, other))
+        self.queue_sort
+            .first()
+            .and_then(|plugin| plugin.as_queue_sort())
+            .is_some_and(|sort| sort.less(one, other))
     }
 
     /// Reserves at every plugin; takes back what was reserved if one refuses.
@@ -109,7 +128,10 @@ impl Framework {
     /// The refusal.
     pub fn run_reserve(&self, pod: &PodView<'_>, snapshot: &Snapshot, row: RowId) -> Result<(), Status> {
         for plugin in &self.reserve {
-            if let Some(Err(status)) = plugin.as_reserve().map(|reserve| reserve.reserve(pod, snapshot, row)) {
+            if let Some(Err(status)) = plugin
+                .as_reserve()
+                .map(|reserve| reserve.reserve(pod, snapshot, row))
+            {
                 self.run_unreserve(pod, snapshot, row);
                 return Err(status.by(plugin.name()));
             }
@@ -130,11 +152,23 @@ impl Framework {
     ///
     /// # Errors
     /// The first refusal.
-    pub fn run_permit(&self, pod: &PodView<'_>, snapshot: &Snapshot, row: RowId) -> Result<plugin::Permission, Status> {
+    pub fn run_permit(
+        &self,
+        pod: &PodView<'_>,
+        snapshot: &Snapshot,
+        row: RowId,
+    ) -> Result<plugin::Permission, Status> {
         let mut permission = plugin::Permission::Granted;
         for plugin in &self.permit {
-            let Some(permit) = plugin.as_permit() else { continue };
-            match (permit.permit(pod, snapshot, row).map_err(|status| status.by(plugin.name()))?, permission) {
+            let Some(permit) = plugin.as_permit() else {
+                continue;
+            };
+            match (
+                permit
+                    .permit(pod, snapshot, row)
+                    .map_err(|status| status.by(plugin.name()))?,
+                permission,
+            ) {
                 (plugin::Permission::Granted, _) => {}
                 (plugin::Permission::Wait(wait), plugin::Permission::Wait(held)) => {
                     permission = plugin::Permission::Wait(wait.max(held));

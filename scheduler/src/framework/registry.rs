@@ -26,7 +26,10 @@ impl Registry {
 
     /// Makes a plugin; `None` when the name is unknown.
     pub fn make(&self, name: &str, args: &Value) -> Option<Result<PluginRef, String>> {
-        self.factories.iter().find(|(held, _)| *held == name).map(|(_, factory)| factory(args))
+        self.factories
+            .iter()
+            .find(|(held, _)| *held == name)
+            .map(|(_, factory)| factory(args))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {

@@ -48,7 +48,10 @@ pub struct Spin {
 
 impl Spin {
     pub fn new(seed: u64) -> Self {
-        Self { state: seed | 1, start: 0 }
+        Self {
+            state: seed | 1,
+            start: 0,
+        }
     }
 
     /// A number below `bound`, by xorshift64*.
@@ -82,7 +85,10 @@ impl Framework {
             return Err(Failure::NoNodes);
         }
         let mut entry = reuse.take(view.shape);
-        let mut state = CycleState { memo: std::mem::take(&mut entry.memo), ..CycleState::default() };
+        let mut state = CycleState {
+            memo: std::mem::take(&mut entry.memo),
+            ..CycleState::default()
+        };
         let found = self.search(view, snapshot, &mut entry, &mut reuse.book, &mut state, spin);
         entry.memo = state.memo;
         if reuse.put(view.shape.id, entry, snapshot.rows().len()) {
@@ -101,15 +107,20 @@ impl Framework {
         spin: &mut Spin,
     ) -> Result<Decision, Failure> {
         let nodes = snapshot.rows().live().len();
-        let prepared = self.pre_filter(view, snapshot, state).map_err(|status| match status.code {
-            Code::Error => Failure::Error(status),
-            code => {
-                let mut diagnosis = Diagnosis { nodes, ..Diagnosis::default() };
-                diagnosis.blame(status.plugin, code);
-                diagnosis.pre_filter = Some(status);
-                Failure::Unfit(Box::new(diagnosis))
-            }
-        })?;
+        let prepared = self
+            .pre_filter(view, snapshot, state)
+            .map_err(|status| match status.code {
+                Code::Error => Failure::Error(status),
+                code => {
+                    let mut diagnosis = Diagnosis {
+                        nodes,
+                        ..Diagnosis::default()
+                    };
+                    diagnosis.blame(status.plugin, code);
+                    diagnosis.pre_filter = Some(status);
+                    Failure::Unfit(Box::new(diagnosis))
+                }
+            })?;
         let rest = self.refresh_verdicts(view, snapshot, entry, book, state, &prepared);
         let mut candidates = RowSet::default();
         candidates.copy_from(&entry.passing);
@@ -122,14 +133,22 @@ impl Framework {
             }
             None => snapshot.rows().live().clone(),
         };
-        let mut verdicts = Verdicts { kept: &entry.verdicts, own: None };
+        let mut verdicts = Verdicts {
+            kept: &entry.verdicts,
+            own: None,
+        };
         for filter in rest {
             if candidates.is_empty() {
                 break;
             }
             let plugin = &self.filter[filter];
             if let Some(filter) = plugin.as_filter() {
-                filter.filter(view, snapshot, state, &mut Sieve::new(&mut candidates, verdicts.own(), book, plugin.name()));
+                filter.filter(
+                    view,
+                    snapshot,
+                    state,
+                    &mut Sieve::new(&mut candidates, verdicts.own(), book, plugin.name()),
+                );
             }
         }
         self.try_with_nominated(view, snapshot, book, state, &mut candidates, &mut verdicts);
@@ -142,23 +161,43 @@ impl Framework {
             }
             if prepared.only.is_some() {
                 let plugins = prepared.restricting.join(" ");
-                diagnosis.absent = Some(Status::unresolvable(format!("node(s) didn't satisfy plugin(s) [{plugins}]")));
+                diagnosis.absent = Some(Status::unresolvable(format!(
+                    "node(s) didn't satisfy plugin(s) [{plugins}]"
+                )));
             }
             return Err(Failure::Unfit(Box::new(diagnosis)));
         }
         // Room was made for this pod on a node: if it fits there now, it goes there.
-        if let Some(row) = view.pod.nominated_node.as_ref().and_then(|node| snapshot.rows().find(node))
+        if let Some(row) = view
+            .pod
+            .nominated_node
+            .as_ref()
+            .and_then(|node| snapshot.rows().find(node))
             && candidates.contains(row)
         {
-            return Ok(Decision { row, evaluated: 1, feasible: 1 });
+            return Ok(Decision {
+                row,
+                evaluated: 1,
+                feasible: 1,
+            });
         }
         let evaluated = looked_at.len();
         let feasible = self.sample(&candidates, snapshot.rows().len(), nodes, spin);
         if let [row] = feasible[..] {
-            return Ok(Decision { row, evaluated, feasible: 1 });
+            return Ok(Decision {
+                row,
+                evaluated,
+                feasible: 1,
+            });
         }
-        let row = self.best(view, snapshot, entry, state, &feasible, spin).map_err(Failure::Error)?;
-        Ok(Decision { row, evaluated, feasible: feasible.len() })
+        let row = self
+            .best(view, snapshot, entry, state, &feasible, spin)
+            .map_err(Failure::Error)?;
+        Ok(Decision {
+            row,
+            evaluated,
+            feasible: feasible.len(),
+        })
     }
 
     fn pre_filter(
@@ -170,11 +209,17 @@ impl Framework {
         let mut prepared = Prepared::default();
         let mut turned_down = None;
         for plugin in &self.pre_filter {
-            let Some(pre_filter) = plugin.as_pre_filter() else { continue };
+            let Some(pre_filter) = plugin.as_pre_filter() else {
+                continue;
+            };
             match pre_filter.pre_filter(view, snapshot, state) {
                 Ok(PreFilter::All) => {}
                 Ok(PreFilter::Skip) => {
-                    if let Some(filter) = self.filter.iter().position(|filter| filter.name() == plugin.name()) {
+                    if let Some(filter) = self
+                        .filter
+                        .iter()
+                        .position(|filter| filter.name() == plugin.name())
+                    {
                         prepared.skipped.push(filter);
                     }
                 }
@@ -196,7 +241,9 @@ impl Framework {
                     }
                     prepared.only = Some(only);
                 }
-                Err(status) if status.code == Code::Unschedulable => turned_down = Some(status.by(plugin.name())),
+                Err(status) if status.code == Code::Unschedulable => {
+                    turned_down = Some(status.by(plugin.name()))
+                }
                 Err(status) => return Err(status.by(plugin.name())),
             }
         }
@@ -217,7 +264,9 @@ impl Framework {
         let mut kept: Vec<Part> = Vec::new();
         let mut rest: Vec<usize> = Vec::new();
         for (index, plugin) in self.filter.iter().enumerate() {
-            let Some(filter) = plugin.as_filter() else { continue };
+            let Some(filter) = plugin.as_filter() else {
+                continue;
+            };
             if prepared.skipped.contains(&index) {
                 continue;
             }
@@ -233,9 +282,11 @@ impl Framework {
         let mut candidates = match &stale {
             Stale::Nothing => return rest,
             Stale::Everything => snapshot.rows().live().clone(),
-            Stale::Rows(stale) => {
-                stale.iter().copied().filter(|row| snapshot.rows().live().contains(*row)).collect()
-            }
+            Stale::Rows(stale) => stale
+                .iter()
+                .copied()
+                .filter(|row| snapshot.rows().live().contains(*row))
+                .collect(),
         };
         match &stale {
             Stale::Rows(stale) => stale.iter().for_each(|row| entry.verdicts[row.0 as usize] = PASS),
@@ -249,7 +300,9 @@ impl Framework {
             }
         }
         match stale {
-            Stale::Rows(stale) => stale.iter().for_each(|row| entry.passing.assign(*row, candidates.contains(*row))),
+            Stale::Rows(stale) => stale
+                .iter()
+                .for_each(|row| entry.passing.assign(*row, candidates.contains(*row))),
             _ => entry.passing = candidates,
         }
         rest
@@ -270,7 +323,9 @@ impl Framework {
         }
         let mut tries = Vec::new();
         for (node, pods) in snapshot.nominated().nodes() {
-            let Some(row) = snapshot.rows().find(node).filter(|row| candidates.contains(*row)) else { continue };
+            let Some(row) = snapshot.rows().find(node).filter(|row| candidates.contains(*row)) else {
+                continue;
+            };
             let ahead = |pod: &std::sync::Arc<crate::api::Pod>| {
                 pod.priority() >= view.pod.priority()
                     && pod.uid() != view.pod.uid()
@@ -305,14 +360,21 @@ impl Framework {
         outer: &mut CycleState,
         row: RowId,
     ) -> VerdictId {
-        let mut state = CycleState { memo: std::mem::take(&mut outer.memo), ..CycleState::default() };
+        let mut state = CycleState {
+            memo: std::mem::take(&mut outer.memo),
+            ..CycleState::default()
+        };
         let mut candidates = RowSet::of([row]);
         let mut verdicts = vec![PASS; snapshot.rows().len()];
         match self.pre_filter(view, snapshot, &mut state) {
             Err(status) => {
                 let (plugin, code) = (status.plugin, status.code);
                 let reasons = status.reasons.to_vec();
-                verdicts[row.0 as usize] = book.intern(super::verdict::Verdict { plugin, code, reasons });
+                verdicts[row.0 as usize] = book.intern(super::verdict::Verdict {
+                    plugin,
+                    code,
+                    reasons,
+                });
             }
             Ok(prepared) => {
                 for (index, plugin) in self.filter.iter().enumerate() {
@@ -333,7 +395,10 @@ impl Framework {
     /// The feasible rows that are scored: all, unless the profile says a percentage.
     fn sample(&self, candidates: &RowSet, rows: usize, nodes: usize, spin: &mut Spin) -> Vec<RowId> {
         let all: Vec<RowId> = candidates.iter().collect();
-        let Some(percentage) = self.percentage_of_nodes_to_score.filter(|percent| (1..100).contains(percent)) else {
+        let Some(percentage) = self
+            .percentage_of_nodes_to_score
+            .filter(|percent| (1..100).contains(percent))
+        else {
             return all;
         };
         let wanted = (nodes * percentage as usize / 100).max(MIN_FEASIBLE_NODES);
@@ -358,7 +423,9 @@ impl Framework {
         let mut skipped: SmallVec<[&'static str; 8]> = SmallVec::new();
         for plugin in &self.pre_score {
             if let Some(pre_score) = plugin.as_pre_score()
-                && !pre_score.pre_score(view, snapshot, state, feasible).map_err(|status| status.by(plugin.name()))?
+                && !pre_score
+                    .pre_score(view, snapshot, state, feasible)
+                    .map_err(|status| status.by(plugin.name()))?
             {
                 skipped.push(plugin.name());
             }
@@ -381,7 +448,9 @@ impl Framework {
         let mut raw = entry.raw.iter();
         for (index, _) in &kept {
             let (plugin, weight) = &self.score[*index];
-            let Some(score) = plugin.as_score().filter(|score| score.normalizes()) else { continue };
+            let Some(score) = plugin.as_score().filter(|score| score.normalizes()) else {
+                continue;
+            };
             let Some(column) = raw.next() else { break };
             scores.clear();
             if column.is_empty() {
@@ -390,7 +459,10 @@ impl Framework {
                 scores.extend(feasible.iter().map(|row| column[row.0 as usize]));
             }
             score.normalize(view, state, &mut scores);
-            totals.iter_mut().zip(&scores).for_each(|(total, score)| *total += score * weight);
+            totals
+                .iter_mut()
+                .zip(&scores)
+                .for_each(|(total, score)| *total += score * weight);
         }
         for index in rest {
             let (plugin, weight) = &self.score[index];
@@ -401,12 +473,22 @@ impl Framework {
             if score.normalizes() {
                 score.normalize(view, state, &mut scores);
             }
-            totals.iter_mut().zip(&scores).for_each(|(total, score)| *total += score * weight);
+            totals
+                .iter_mut()
+                .zip(&scores)
+                .for_each(|(total, score)| *total += score * weight);
         }
         Ok(pick(feasible, &totals, spin))
     }
 
-    fn refresh_scores(&self, view: &PodView<'_>, snapshot: &Snapshot, entry: &mut Entry, state: &CycleState, kept: &[Part]) {
+    fn refresh_scores(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        entry: &mut Entry,
+        state: &CycleState,
+        kept: &[Part],
+    ) {
         let rows = snapshot.rows().len();
         entry.scores.resize(rows, 0);
         let stale: Vec<RowId> = match entry.scorers.renew(kept, snapshot) {
@@ -427,7 +509,10 @@ impl Framework {
             scores.fill(0);
             score.score(view, snapshot, state, &stale, &mut scores);
             if !score.normalizes() {
-                stale.iter().zip(&scores).for_each(|(row, score)| entry.scores[row.0 as usize] += score * weight);
+                stale
+                    .iter()
+                    .zip(&scores)
+                    .for_each(|(row, score)| entry.scores[row.0 as usize] += score * weight);
                 continue;
             }
             let Some(column) = raw.next() else { break };
@@ -435,7 +520,10 @@ impl Framework {
                 continue;
             }
             column.resize(rows, 0);
-            stale.iter().zip(&scores).for_each(|(row, score)| column[row.0 as usize] = *score);
+            stale
+                .iter()
+                .zip(&scores)
+                .for_each(|(row, score)| column[row.0 as usize] = *score);
         }
     }
 }
@@ -445,7 +533,12 @@ fn pick(feasible: &[RowId], totals: &[i64], spin: &mut Spin) -> RowId {
     let best = totals.iter().copied().max().unwrap_or(0);
     let ties = totals.iter().filter(|total| **total == best).count();
     let chosen = spin.below(ties.max(1));
-    let at = totals.iter().enumerate().filter(|(_, total)| **total == best).nth(chosen).map_or(0, |(at, _)| at);
+    let at = totals
+        .iter()
+        .enumerate()
+        .filter(|(_, total)| **total == best)
+        .nth(chosen)
+        .map_or(0, |(at, _)| at);
     feasible[at]
 }
 
@@ -480,8 +573,18 @@ impl Refit for Refitting<'_> {
         }
         let mut candidates = RowSet::of([row]);
         let empty = vec![PASS; snapshot.rows().len()];
-        let mut verdicts = Verdicts { kept: &empty, own: None };
-        framework.try_with_nominated(view, snapshot, &mut self.book, &mut self.state, &mut candidates, &mut verdicts);
+        let mut verdicts = Verdicts {
+            kept: &empty,
+            own: None,
+        };
+        framework.try_with_nominated(
+            view,
+            snapshot,
+            &mut self.book,
+            &mut self.state,
+            &mut candidates,
+            &mut verdicts,
+        );
         !candidates.is_empty()
     }
 }

@@ -27,7 +27,11 @@ pub struct Status {
 
 impl Status {
     pub fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reasons: SmallVec::from_iter([reason.into()]), plugin: "" }
+        Self {
+            code,
+            reasons: SmallVec::from_iter([reason.into()]),
+            plugin: "",
+        }
     }
 
     pub fn error(reason: impl Into<String>) -> Self {

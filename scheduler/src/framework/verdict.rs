@@ -22,7 +22,11 @@ pub struct Verdict {
 
 impl From<&Verdict> for Status {
     fn from(verdict: &Verdict) -> Self {
-        Status { code: verdict.code, reasons: verdict.reasons.iter().cloned().collect(), plugin: verdict.plugin }
+        Status {
+            code: verdict.code,
+            reasons: verdict.reasons.iter().cloned().collect(),
+            plugin: verdict.plugin,
+        }
     }
 }
 
@@ -68,7 +72,12 @@ impl<'a> Sieve<'a> {
         book: &'a mut VerdictBook,
         plugin: &'static str,
     ) -> Self {
-        Self { candidates, verdicts, book, plugin }
+        Self {
+            candidates,
+            verdicts,
+            book,
+            plugin,
+        }
     }
 
     /// The id of a verdict with one reason; ask once, then give it to [`Sieve::judge`] for each row.
@@ -78,7 +87,11 @@ impl<'a> Sieve<'a> {
 
     /// The id of a verdict with several reasons.
     pub fn verdict_with(&mut self, code: Code, reasons: Vec<String>) -> VerdictId {
-        self.book.intern(Verdict { plugin: self.plugin, code, reasons })
+        self.book.intern(Verdict {
+            plugin: self.plugin,
+            code,
+            reasons,
+        })
     }
 
     /// Asks `judge` about each candidate; those for which it does not answer [`PASS`] are out.
@@ -100,7 +113,11 @@ impl<'a> Sieve<'a> {
         self.candidates.retain(|row| match judge(row) {
             None => true,
             Some((code, reasons)) => {
-                verdicts[row.0 as usize] = book.intern(Verdict { plugin, code, reasons });
+                verdicts[row.0 as usize] = book.intern(Verdict {
+                    plugin,
+                    code,
+                    reasons,
+                });
                 false
             }
         });

@@ -20,7 +20,13 @@ pub struct BalancedAllocation {
 
 impl BalancedAllocation {
     pub fn new(args: Args) -> Self {
-        Self { resources: if args.resources.is_empty() { default_resources() } else { args.resources } }
+        Self {
+            resources: if args.resources.is_empty() {
+                default_resources()
+            } else {
+                args.resources
+            },
+        }
     }
 }
 
@@ -37,7 +43,13 @@ impl Plugin for BalancedAllocation {
 }
 
 impl PreScore for BalancedAllocation {
-    fn pre_score(&self, view: &PodView<'_>, _: &mut Snapshot, _: &mut CycleState, _: &[RowId]) -> Result<bool, Status> {
+    fn pre_score(
+        &self,
+        view: &PodView<'_>,
+        _: &mut Snapshot,
+        _: &mut CycleState,
+        _: &[RowId],
+    ) -> Result<bool, Status> {
         // Pods that ask for nothing would all go to the same node.
         let asks = |resource: &ResourceSpec| request(&view.shape.body, &resource.name, Missing::Nothing) != 0;
         Ok(self.resources.iter().any(asks))
@@ -49,13 +61,28 @@ impl ScorePlugin for BalancedAllocation {
         Reach::Row { epoch: 0 }
     }
 
-    fn score(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, rows: &[RowId], scores: &mut [i64]) {
+    fn score(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        _: &CycleState,
+        rows: &[RowId],
+        scores: &mut [i64],
+    ) {
         let body = &view.shape.body;
-        for_each_row(&self.resources, body, Missing::Nothing, snapshot, rows, scores, |shares| {
-            let with = balance(shares, |share| share.wanted);
-            let without = balance(shares, |share| share.used);
-            MAX_SCORE / 2 + (MAX_SCORE / 2 + with - without) / 2
-        });
+        for_each_row(
+            &self.resources,
+            body,
+            Missing::Nothing,
+            snapshot,
+            rows,
+            scores,
+            |shares| {
+                let with = balance(shares, |share| share.wanted);
+                let without = balance(shares, |share| share.used);
+                MAX_SCORE / 2 + (MAX_SCORE / 2 + with - without) / 2
+            },
+        );
     }
 }
 
@@ -77,7 +104,9 @@ fn balance(shares: &[Share], used: impl Fn(&Share) -> i64) -> i64 {
         2 => ((first - last) / 2.0).abs(),
         _ => {
             let mean = sum / count as f64;
-            let squares: f64 = present.map(|share| (fraction(share) - mean) * (fraction(share) - mean)).sum();
+            let squares: f64 = present
+                .map(|share| (fraction(share) - mean) * (fraction(share) - mean))
+                .sum();
             (squares / count as f64).sqrt()
         }
     };
@@ -90,7 +119,11 @@ mod tests {
 
     #[test]
     fn the_balance_is_what_deviates_from_the_mean() {
-        let share = |allocatable, wanted| Share { allocatable, used: 0, wanted };
+        let share = |allocatable, wanted| Share {
+            allocatable,
+            used: 0,
+            wanted,
+        };
         for (shares, want) in [
             (vec![share(100, 50), share(200, 100)], 100),
             (vec![share(100, 100), share(200, 0)], 50),

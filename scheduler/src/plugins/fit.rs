@@ -8,7 +8,8 @@ use crate::api::{Node, PodBody};
 use crate::cache::{Amount, RowId, Snapshot};
 use crate::framework::plugin::{EnqueueExtensions, FilterPlugin, Reach, ScorePlugin};
 use crate::framework::{
-    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, MAX_SCORE, Occurrence, Plugin, PodView, Sieve,
+    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, MAX_SCORE, Occurrence, Plugin,
+    PodView, Sieve,
 };
 
 /// `NodeResourcesFitArgs`.
@@ -69,8 +70,11 @@ pub struct Fit {
 impl Fit {
     pub fn new(args: Args) -> Result<Self, String> {
         let strategy = args.scoring_strategy;
-        let mut resources =
-            if strategy.resources.is_empty() { default_resources() } else { strategy.resources };
+        let mut resources = if strategy.resources.is_empty() {
+            default_resources()
+        } else {
+            strategy.resources
+        };
         for resource in &mut resources {
             if resource.weight == 0 {
                 resource.weight = 1;
@@ -82,15 +86,26 @@ impl Fit {
                 ));
             }
         }
-        if let Some(group) = args.ignored_resource_groups.iter().find(|group| group.contains('/')) {
+        if let Some(group) = args
+            .ignored_resource_groups
+            .iter()
+            .find(|group| group.contains('/'))
+        {
             return Err(format!("ignoredResourceGroups: {group} must not contain a slash"));
         }
         let scorer = match strategy.r#type {
             StrategyType::LeastAllocated => Scorer::Least,
             StrategyType::MostAllocated => Scorer::Most,
-            StrategyType::RequestedToCapacityRatio => Scorer::Ratio(points(strategy.requested_to_capacity_ratio)?),
+            StrategyType::RequestedToCapacityRatio => {
+                Scorer::Ratio(points(strategy.requested_to_capacity_ratio)?)
+            }
         };
-        Ok(Self { ignored: args.ignored_resources, ignored_groups: args.ignored_resource_groups, resources, scorer })
+        Ok(Self {
+            ignored: args.ignored_resources,
+            ignored_groups: args.ignored_resource_groups,
+            resources,
+            scorer,
+        })
     }
 
     fn ignores(&self, name: &str) -> bool {
@@ -98,7 +113,8 @@ impl Fit {
         // Only extended resources may be ignored: those of a domain other than Kubernetes' own.
         name.contains('/')
             && !group.ends_with("kubernetes.io")
-            && (self.ignored.iter().any(|held| held == name) || self.ignored_groups.iter().any(|held| held == group))
+            && (self.ignored.iter().any(|held| held == name)
+                || self.ignored_groups.iter().any(|held| held == group))
     }
 
     fn score(&self, shares: &[Share]) -> i64 {
@@ -113,7 +129,11 @@ impl Fit {
                 Scorer::Least => 0,
                 Scorer::Most => share.wanted.min(share.allocatable) * MAX_SCORE / share.allocatable,
                 Scorer::Ratio(points) => {
-                    let used = if fits { share.wanted * 100 / share.allocatable } else { 100 };
+                    let used = if fits {
+                        share.wanted * 100 / share.allocatable
+                    } else {
+                        100
+                    };
                     let score = along(points, used);
                     if score <= 0 {
                         continue;
@@ -138,11 +158,21 @@ fn points(ratio: Option<Ratio>) -> Result<Vec<ShapePoint>, String> {
     if points.is_empty() {
         return Err(format!("{at}: at least one point must be specified"));
     }
-    if !points.iter().all(|point| (0..=100).contains(&point.utilization) && (0..=10).contains(&point.score)) {
-        return Err(format!("{at}: utilization must be in 0 to 100 and score in 0 to 10"));
+    if !points
+        .iter()
+        .all(|point| (0..=100).contains(&point.utilization) && (0..=10).contains(&point.score))
+    {
+        return Err(format!(
+            "{at}: utilization must be in 0 to 100 and score in 0 to 10"
+        ));
     }
-    if !points.windows(2).all(|pair| pair[0].utilization < pair[1].utilization) {
-        return Err(format!("{at}: utilization values must be sorted in increasing order"));
+    if !points
+        .windows(2)
+        .all(|pair| pair[0].utilization < pair[1].utilization)
+    {
+        return Err(format!(
+            "{at}: utilization values must be sorted in increasing order"
+        ));
     }
     for point in &mut points {
         point.score *= MAX_SCORE / 10;
@@ -187,8 +217,9 @@ struct Lack {
 }
 
 fn lack(amount: &Amount, row: RowId, request: i64) -> Option<Lack> {
-    (request > 0 && request > amount.free(row))
-        .then(|| Lack { hopeless: request > amount.allocatable[row.0 as usize] })
+    (request > 0 && request > amount.free(row)).then(|| Lack {
+        hopeless: request > amount.allocatable[row.0 as usize],
+    })
 }
 
 impl FilterPlugin for Fit {
@@ -199,7 +230,10 @@ impl FilterPlugin for Fit {
     fn filter(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, sieve: &mut Sieve<'_>) {
         let rows = snapshot.rows();
         let requests = &view.shape.body.requests;
-        let nothing = Amount { allocatable: vec![0; rows.len()], used: vec![0; rows.len()] };
+        let nothing = Amount {
+            allocatable: vec![0; rows.len()],
+            used: vec![0; rows.len()],
+        };
         let scalars: Vec<(&Istr, i64, &Amount)> = requests
             .scalars
             .iter()
@@ -228,7 +262,11 @@ impl FilterPlugin for Fit {
                     hopeless |= lack.hopeless;
                 }
             }
-            let code = if hopeless { Code::UnschedulableAndUnresolvable } else { Code::Unschedulable };
+            let code = if hopeless {
+                Code::UnschedulableAndUnresolvable
+            } else {
+                Code::Unschedulable
+            };
             (!reasons.is_empty()).then_some((code, reasons))
         });
     }
@@ -239,23 +277,43 @@ impl ScorePlugin for Fit {
         Reach::Row { epoch: 0 }
     }
 
-    fn score(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, rows: &[RowId], scores: &mut [i64]) {
+    fn score(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        _: &CycleState,
+        rows: &[RowId],
+        scores: &mut [i64],
+    ) {
         let body = &view.shape.body;
-        for_each_row(&self.resources, body, Missing::Assumed, snapshot, rows, scores, |shares| self.score(shares));
+        for_each_row(
+            &self.resources,
+            body,
+            Missing::Assumed,
+            snapshot,
+            rows,
+            scores,
+            |shares| self.score(shares),
+        );
     }
 }
 
 impl EnqueueExtensions for Fit {
     fn events(&self) -> Vec<ClusterEvent> {
         vec![
-            ClusterEvent::new(EventResource::AssignedPod, Action::DELETE.or(Action::POD_SCALE_DOWN)),
+            ClusterEvent::new(
+                EventResource::AssignedPod,
+                Action::DELETE.or(Action::POD_SCALE_DOWN),
+            ),
             ClusterEvent::new(EventResource::TargetPod, Action::POD_SCALE_DOWN),
             ClusterEvent::new(EventResource::Node, Action::ADD.or(Action::NODE_ALLOCATABLE)),
         ]
     }
 
     fn hint(&self, view: &PodView<'_>, occurrence: &Occurrence, _: &Snapshot) -> Hint {
-        let Change::Node { old, new: Some(new) } = &occurrence.change else { return Hint::Queue };
+        let Change::Node { old, new: Some(new) } = &occurrence.change else {
+            return Hint::Queue;
+        };
         let body = &view.shape.body;
         let helps = fits_empty(body, new) && old.as_ref().is_none_or(|old| gained(body, old, new));
         if helps { Hint::Queue } else { Hint::Skip }
@@ -269,7 +327,10 @@ fn fits_empty(body: &PodBody, node: &Node) -> bool {
         && wanted.milli_cpu <= has.milli_cpu
         && wanted.memory <= has.memory
         && wanted.ephemeral <= has.ephemeral
-        && wanted.scalars.iter().all(|(name, amount)| *amount <= has.scalar(name))
+        && wanted
+            .scalars
+            .iter()
+            .all(|(name, amount)| *amount <= has.scalar(name))
 }
 
 /// Whether the node has got more of something that the pod asks for.
@@ -279,7 +340,10 @@ fn gained(body: &PodBody, old: &Node, new: &Node) -> bool {
         || (wanted.milli_cpu > 0 && has.milli_cpu > had.milli_cpu)
         || (wanted.memory > 0 && has.memory > had.memory)
         || (wanted.ephemeral > 0 && has.ephemeral > had.ephemeral)
-        || wanted.scalars.iter().any(|(name, amount)| *amount > 0 && has.scalar(name) > had.scalar(name))
+        || wanted
+            .scalars
+            .iter()
+            .any(|(name, amount)| *amount > 0 && has.scalar(name) > had.scalar(name))
 }
 
 #[cfg(test)]
@@ -292,8 +356,30 @@ mod tests {
 
     #[test]
     fn strategies_score_the_use_of_resources() {
-        let shares = [Share { allocatable: 4000, used: 0, wanted: 3000 }, Share { allocatable: 10_000, used: 0, wanted: 5000 }];
-        let overfull = [Share { allocatable: 4000, used: 0, wanted: 5000 }, Share { allocatable: 10_000, used: 0, wanted: 5000 }];
+        let shares = [
+            Share {
+                allocatable: 4000,
+                used: 0,
+                wanted: 3000,
+            },
+            Share {
+                allocatable: 10_000,
+                used: 0,
+                wanted: 5000,
+            },
+        ];
+        let overfull = [
+            Share {
+                allocatable: 4000,
+                used: 0,
+                wanted: 5000,
+            },
+            Share {
+                allocatable: 10_000,
+                used: 0,
+                wanted: 5000,
+            },
+        ];
         let ratio = r#"{"scoringStrategy":{"type":"RequestedToCapacityRatio","requestedToCapacityRatio":{"shape":[{"utilization":0,"score":0},{"utilization":100,"score":10}]}}}"#;
         let weighted = r#"{"scoringStrategy":{"type":"LeastAllocated","resources":[{"name":"cpu","weight":2},{"name":"memory"}]}}"#;
         for (args, shares, want) in [
@@ -312,8 +398,14 @@ mod tests {
     #[test]
     fn arguments_out_of_range_are_refused() {
         for (args, complaint) in [
-            (r#"{"scoringStrategy":{"type":"RequestedToCapacityRatio"}}"#, "at least one point"),
-            (r#"{"scoringStrategy":{"resources":[{"name":"cpu","weight":101}]}}"#, "not in 1 to 100"),
+            (
+                r#"{"scoringStrategy":{"type":"RequestedToCapacityRatio"}}"#,
+                "at least one point",
+            ),
+            (
+                r#"{"scoringStrategy":{"resources":[{"name":"cpu","weight":101}]}}"#,
+                "not in 1 to 100",
+            ),
             (r#"{"ignoredResourceGroups":["a/b"]}"#, "must not contain a slash"),
         ] {
             let error = fit(args).err().unwrap();

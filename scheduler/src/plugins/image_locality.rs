@@ -25,22 +25,44 @@ impl Plugin for ImageLocality {
 }
 
 impl PreScore for ImageLocality {
-    fn pre_score(&self, view: &PodView<'_>, snapshot: &mut Snapshot, _: &mut CycleState, _: &[RowId]) -> Result<bool, Status> {
+    fn pre_score(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &mut Snapshot,
+        _: &mut CycleState,
+        _: &[RowId],
+    ) -> Result<bool, Status> {
         // No node has any of the images: every node would score the same.
-        Ok(view.shape.body.images.iter().any(|image| snapshot.images().holders(image).is_some()))
+        Ok(view
+            .shape
+            .body
+            .images
+            .iter()
+            .any(|image| snapshot.images().holders(image).is_some()))
     }
 }
 
 impl ScorePlugin for ImageLocality {
     fn reach(&self, _: &PodView<'_>, snapshot: &Snapshot) -> Reach {
-        Reach::Row { epoch: snapshot.images().epoch() ^ (snapshot.rows().live().len() as u64) << 40 }
+        Reach::Row {
+            epoch: snapshot.images().epoch() ^ (snapshot.rows().live().len() as u64) << 40,
+        }
     }
 
-    fn score(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, rows: &[RowId], scores: &mut [i64]) {
+    fn score(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        _: &CycleState,
+        rows: &[RowId],
+        scores: &mut [i64],
+    ) {
         let images = &view.shape.body.images;
         let nodes = snapshot.rows().live().len();
         for image in images {
-            let Some(holders) = snapshot.images().holders(image) else { continue };
+            let Some(holders) = snapshot.images().holders(image) else {
+                continue;
+            };
             let spread = holders.len() as f64 / nodes as f64;
             for (row, score) in rows.iter().zip(scores.iter_mut()) {
                 if let Some(size) = holders.get(row) {

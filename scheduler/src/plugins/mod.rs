@@ -34,20 +34,36 @@ pub use priority_sort::PrioritySort;
 /// All plugins of the tree but those that need an API client.
 pub fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.enter("SchedulingGates", |_| Ok(Arc::new(scheduling_gates::SchedulingGates)));
+    registry.enter("SchedulingGates", |_| {
+        Ok(Arc::new(scheduling_gates::SchedulingGates))
+    });
     registry.enter("PrioritySort", |_| Ok(Arc::new(priority_sort::PrioritySort)));
     registry.enter("NodeName", |_| Ok(Arc::new(node_name::NodeName)));
-    registry.enter("NodeUnschedulable", |_| Ok(Arc::new(node_unschedulable::NodeUnschedulable)));
-    registry.enter("TaintToleration", |_| Ok(Arc::new(taint_toleration::TaintToleration)));
-    registry.enter("NodeAffinity", |args| Ok(Arc::new(node_affinity::NodeAffinity::new(&parse(args)?))));
+    registry.enter("NodeUnschedulable", |_| {
+        Ok(Arc::new(node_unschedulable::NodeUnschedulable))
+    });
+    registry.enter("TaintToleration", |_| {
+        Ok(Arc::new(taint_toleration::TaintToleration))
+    });
+    registry.enter("NodeAffinity", |args| {
+        Ok(Arc::new(node_affinity::NodeAffinity::new(&parse(args)?)))
+    });
     registry.enter("NodePorts", |_| Ok(Arc::new(node_ports::NodePorts)));
-    registry.enter("NodeResourcesFit", |args| Ok(Arc::new(fit::Fit::new(parse(args)?)?)));
+    registry.enter("NodeResourcesFit", |args| {
+        Ok(Arc::new(fit::Fit::new(parse(args)?)?))
+    });
     registry.enter("NodeResourcesBalancedAllocation", |args| {
-        Ok(Arc::new(balanced_allocation::BalancedAllocation::new(parse(args)?)))
+        Ok(Arc::new(balanced_allocation::BalancedAllocation::new(parse(
+            args,
+        )?)))
     });
     registry.enter("ImageLocality", |_| Ok(Arc::new(image_locality::ImageLocality)));
-    registry.enter("PodTopologySpread", |args| Ok(Arc::new(spread::PodTopologySpread::new(parse(args)?)?)));
-    registry.enter("InterPodAffinity", |args| Ok(Arc::new(inter_pod_affinity::InterPodAffinity::new(parse(args)?)?)));
+    registry.enter("PodTopologySpread", |args| {
+        Ok(Arc::new(spread::PodTopologySpread::new(parse(args)?)?))
+    });
+    registry.enter("InterPodAffinity", |args| {
+        Ok(Arc::new(inter_pod_affinity::InterPodAffinity::new(parse(args)?)?))
+    });
     named_only::enter(&mut registry);
     registry
 }

@@ -15,8 +15,16 @@ impl Plugin for NamedOnly {
 }
 
 /// What the default profile names beside the plugins that have a file of their own.
-const NAMES: [&str; 6] =
-    ["VolumeRestrictions", "NodeVolumeLimits", "VolumeZone", "NodeDeclaredFeatures", "DynamicResources", "GangScheduling"];
+const NAMES: [&str; 8] = [
+    "VolumeRestrictions",
+    "NodeVolumeLimits",
+    "VolumeBinding",
+    "VolumeZone",
+    "NodeDeclaredFeatures",
+    "DynamicResources",
+    "GangScheduling",
+    "DefaultPreemption",
+];
 
 pub fn enter(registry: &mut Registry) {
     for name in NAMES {

@@ -24,7 +24,12 @@ impl Plugin for NodeName {
 }
 
 impl PreFilterPlugin for NodeName {
-    fn pre_filter(&self, view: &PodView<'_>, snapshot: &mut Snapshot, _: &mut CycleState) -> Result<PreFilter, Status> {
+    fn pre_filter(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &mut Snapshot,
+        _: &mut CycleState,
+    ) -> Result<PreFilter, Status> {
         Ok(match &view.pod.node_name {
             None => PreFilter::Skip,
             Some(node) => PreFilter::Only(RowSet::of(snapshot.rows().find(node))),
@@ -40,9 +45,17 @@ impl FilterPlugin for NodeName {
 
     fn filter(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, sieve: &mut Sieve<'_>) {
         let Some(node) = &view.pod.node_name else { return };
-        let wrong =
-            sieve.verdict(Code::UnschedulableAndUnresolvable, "node(s) didn't match the requested node name");
-        sieve.judge(|row| if snapshot.rows().name(row) == node { PASS } else { wrong });
+        let wrong = sieve.verdict(
+            Code::UnschedulableAndUnresolvable,
+            "node(s) didn't match the requested node name",
+        );
+        sieve.judge(|row| {
+            if snapshot.rows().name(row) == node {
+                PASS
+            } else {
+                wrong
+            }
+        });
     }
 }
 

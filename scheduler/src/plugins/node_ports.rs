@@ -3,7 +3,8 @@
 use crate::cache::{Snapshot, ports_clash};
 use crate::framework::plugin::{EnqueueExtensions, FilterPlugin, PreFilter, PreFilterPlugin, Reach};
 use crate::framework::{
-    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, Occurrence, PASS, Plugin, PodView, Sieve, Status,
+    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, Occurrence, PASS, Plugin, PodView,
+    Sieve, Status,
 };
 
 pub struct NodePorts;
@@ -24,8 +25,17 @@ impl Plugin for NodePorts {
 }
 
 impl PreFilterPlugin for NodePorts {
-    fn pre_filter(&self, view: &PodView<'_>, _: &mut Snapshot, _: &mut CycleState) -> Result<PreFilter, Status> {
-        Ok(if view.shape.body.host_ports.is_empty() { PreFilter::Skip } else { PreFilter::All })
+    fn pre_filter(
+        &self,
+        view: &PodView<'_>,
+        _: &mut Snapshot,
+        _: &mut CycleState,
+    ) -> Result<PreFilter, Status> {
+        Ok(if view.shape.body.host_ports.is_empty() {
+            PreFilter::Skip
+        } else {
+            PreFilter::All
+        })
     }
 }
 
@@ -36,9 +46,17 @@ impl FilterPlugin for NodePorts {
 
     fn filter(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, sieve: &mut Sieve<'_>) {
         let wanted = &view.shape.body.host_ports;
-        let verdict =
-            sieve.verdict(Code::Unschedulable, "node(s) didn't have free ports for the requested pod ports");
-        sieve.judge(|row| if snapshot.rows().ports_clash(row, wanted) { verdict } else { PASS });
+        let verdict = sieve.verdict(
+            Code::Unschedulable,
+            "node(s) didn't have free ports for the requested pod ports",
+        );
+        sieve.judge(|row| {
+            if snapshot.rows().ports_clash(row, wanted) {
+                verdict
+            } else {
+                PASS
+            }
+        });
     }
 }
 
@@ -51,9 +69,15 @@ impl EnqueueExtensions for NodePorts {
     }
 
     fn hint(&self, view: &PodView<'_>, occurrence: &Occurrence, _: &Snapshot) -> Hint {
-        let Change::Pod { old: Some(gone), .. } = &occurrence.change else { return Hint::Queue };
+        let Change::Pod { old: Some(gone), .. } = &occurrence.change else {
+            return Hint::Queue;
+        };
         let wanted = &view.shape.body.host_ports;
-        let freed = gone.body.host_ports.iter().any(|held| wanted.iter().any(|port| ports_clash(port, held)));
+        let freed = gone
+            .body
+            .host_ports
+            .iter()
+            .any(|held| wanted.iter().any(|port| ports_clash(port, held)));
         if freed { Hint::Queue } else { Hint::Skip }
     }
 }

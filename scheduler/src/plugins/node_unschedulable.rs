@@ -5,7 +5,8 @@ use machinery::arith::taint::{Taint, TaintEffect, Toleration};
 use crate::cache::Snapshot;
 use crate::framework::plugin::{EnqueueExtensions, FilterPlugin, Reach};
 use crate::framework::{
-    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, Occurrence, PASS, Plugin, PodView, Sieve,
+    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, Occurrence, PASS, Plugin, PodView,
+    Sieve,
 };
 
 pub struct NodeUnschedulable;

@@ -6,7 +6,11 @@ use crate::framework::MAX_SCORE;
 pub fn by_largest(scores: &mut [i64], reverse: bool) {
     let largest = scores.iter().copied().max().unwrap_or(0).max(0);
     for score in scores {
-        let scaled = if largest == 0 { 0 } else { MAX_SCORE * *score / largest };
+        let scaled = if largest == 0 {
+            0
+        } else {
+            MAX_SCORE * *score / largest
+        };
         *score = match (reverse, largest) {
             (true, _) => MAX_SCORE - scaled,
             (false, 0) => *score,

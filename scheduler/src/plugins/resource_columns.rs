@@ -17,7 +17,12 @@ pub struct ResourceSpec {
 
 /// cpu and memory, alike.
 pub fn default_resources() -> Vec<ResourceSpec> {
-    ["cpu", "memory"].map(|name| ResourceSpec { name: name.into(), weight: 1 }).to_vec()
+    ["cpu", "memory"]
+        .map(|name| ResourceSpec {
+            name: name.into(),
+            weight: 1,
+        })
+        .to_vec()
 }
 
 /// One resource on one row.
@@ -61,7 +66,9 @@ pub fn for_each_row(
     mut score: impl FnMut(&[Share]) -> i64,
 ) {
     let table = snapshot.rows();
-    let columns: Vec<Option<(i64, &[i64], &[i64])>> = resources
+    /// A request, and by row what is allocatable and used.
+    type Column<'a> = Option<(i64, &'a [i64], &'a [i64])>;
+    let columns: Vec<Column<'_>> = resources
         .iter()
         .map(|resource| {
             let request = request(body, &resource.name, missing);
@@ -73,7 +80,9 @@ pub fn for_each_row(
                 "memory" => (&table.memory.allocatable, &table.memory.used),
                 "ephemeral-storage" => (&table.ephemeral.allocatable, &table.ephemeral.used),
                 _ if request == 0 => return None,
-                other => table.scalar(other).map(|amount| (&amount.allocatable[..], &amount.used[..]))?,
+                other => table
+                    .scalar(other)
+                    .map(|amount| (&amount.allocatable[..], &amount.used[..]))?,
             };
             Some((request, allocatable, used))
         })
@@ -83,9 +92,11 @@ pub fn for_each_row(
         let at = row.0 as usize;
         for (share, column) in shares.iter_mut().zip(&columns) {
             *share = match column {
-                Some((request, allocatable, used)) if allocatable[at] != 0 => {
-                    Share { allocatable: allocatable[at], used: used[at], wanted: used[at] + request }
-                }
+                Some((request, allocatable, used)) if allocatable[at] != 0 => Share {
+                    allocatable: allocatable[at],
+                    used: used[at],
+                    wanted: used[at] + request,
+                },
                 _ => Share::default(),
             };
         }

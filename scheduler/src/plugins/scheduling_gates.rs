@@ -25,12 +25,18 @@ impl PreEnqueue for SchedulingGates {
             return Ok(());
         }
         let names: Vec<&str> = gates.iter().map(|gate| gate.as_str()).collect();
-        Err(Status::unresolvable(format!("waiting for scheduling gates: [{}]", names.join(" "))))
+        Err(Status::unresolvable(format!(
+            "waiting for scheduling gates: [{}]",
+            names.join(" ")
+        )))
     }
 }
 
 impl EnqueueExtensions for SchedulingGates {
     fn events(&self) -> Vec<ClusterEvent> {
-        vec![ClusterEvent::new(EventResource::TargetPod, Action::POD_GATES_ELIMINATED)]
+        vec![ClusterEvent::new(
+            EventResource::TargetPod,
+            Action::POD_GATES_ELIMINATED,
+        )]
     }
 }

@@ -9,7 +9,8 @@ use super::normalize;
 use crate::cache::{KEEPS_AWAY, RowId, Snapshot};
 use crate::framework::plugin::{EnqueueExtensions, FilterPlugin, Reach, ScorePlugin};
 use crate::framework::{
-    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, Occurrence, PASS, Plugin, PodView, Sieve,
+    Action, Change, ClusterEvent, Code, CycleState, EventResource, Hint, Occurrence, PASS, Plugin, PodView,
+    Sieve,
 };
 
 pub struct TaintToleration;
@@ -37,12 +38,18 @@ struct PerSet<T, F> {
 
 impl<T: Copy, F: Fn(&[Taint]) -> T> PerSet<T, F> {
     fn new(ask: F) -> Self {
-        Self { answers: FxHashMap::default(), ask }
+        Self {
+            answers: FxHashMap::default(),
+            ask,
+        }
     }
 
     fn of(&mut self, taints: &Arc<[Taint]>) -> T {
         // Sets are shared between rows and held by them during the call, so an address stands for its content.
-        *self.answers.entry(taints.as_ptr()).or_insert_with(|| (self.ask)(taints))
+        *self
+            .answers
+            .entry(taints.as_ptr())
+            .or_insert_with(|| (self.ask)(taints))
     }
 }
 
@@ -56,12 +63,19 @@ impl FilterPlugin for TaintToleration {
     }
 
     fn filter(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, sieve: &mut Sieve<'_>) {
-        let verdict = sieve.verdict(Code::UnschedulableAndUnresolvable, "node(s) had untolerated taint(s)");
+        let verdict = sieve.verdict(
+            Code::UnschedulableAndUnresolvable,
+            "node(s) had untolerated taint(s)",
+        );
         let taints = &snapshot.rows().taints;
         let mut sets = PerSet::new(|taints: &[Taint]| keeps_away(taints, &view.shape.tolerations));
         sieve.judge(|row| {
             let taints = &taints[row.0 as usize];
-            if !taints.is_empty() && sets.of(taints) { verdict } else { PASS }
+            if !taints.is_empty() && sets.of(taints) {
+                verdict
+            } else {
+                PASS
+            }
         });
     }
 }
@@ -71,7 +85,14 @@ impl ScorePlugin for TaintToleration {
         Reach::Row { epoch: 0 }
     }
 
-    fn score(&self, view: &PodView<'_>, snapshot: &Snapshot, _: &CycleState, rows: &[RowId], scores: &mut [i64]) {
+    fn score(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        _: &CycleState,
+        rows: &[RowId],
+        scores: &mut [i64],
+    ) {
         let soft = [TaintEffect::PreferNoSchedule];
         let tolerations = &view.shape.tolerations;
         let mut sets = PerSet::new(|taints: &[Taint]| {
@@ -102,9 +123,17 @@ impl EnqueueExtensions for TaintToleration {
     }
 
     fn hint(&self, view: &PodView<'_>, occurrence: &Occurrence, _: &Snapshot) -> Hint {
-        let Change::Node { old, new: Some(new) } = &occurrence.change else { return Hint::Queue };
+        let Change::Node { old, new: Some(new) } = &occurrence.change else {
+            return Hint::Queue;
+        };
         let tolerations = &view.shape.tolerations;
-        let was_kept_away = old.as_ref().is_none_or(|old| keeps_away(&old.taints, tolerations));
-        if was_kept_away && !keeps_away(&new.taints, tolerations) { Hint::Queue } else { Hint::Skip }
+        let was_kept_away = old
+            .as_ref()
+            .is_none_or(|old| keeps_away(&old.taints, tolerations));
+        if was_kept_away && !keeps_away(&new.taints, tolerations) {
+            Hint::Queue
+        } else {
+            Hint::Skip
+        }
     }
 }

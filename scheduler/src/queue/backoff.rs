@@ -17,18 +17,27 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { initial: Duration::from_secs(1), max: Duration::from_secs(10) }
+        Self {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(10),
+        }
     }
 }
 
 impl Backoff {
     /// When the pod's back-off ends, at the start of its window.
     pub fn until(&self, pod: &QueuedPod) -> Moment {
-        let failures = if pod.errors > 0 { pod.errors } else { pod.turned_down };
+        let failures = if pod.errors > 0 {
+            pod.errors
+        } else {
+            pod.turned_down
+        };
         if failures == 0 || self.max.is_zero() {
             return Moment::ZERO;
         }
-        let doubled = 1u32.checked_shl(failures - 1).and_then(|factor| self.initial.checked_mul(factor));
+        let doubled = 1u32
+            .checked_shl(failures - 1)
+            .and_then(|factor| self.initial.checked_mul(factor));
         align(pod.timestamp + doubled.map_or(self.max, |wait| wait.min(self.max)))
     }
 

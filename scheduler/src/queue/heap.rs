@@ -29,10 +29,6 @@ impl PodHeap {
         self.items.first()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &QueuedPod> {
-        self.items.iter()
-    }
-
     /// Adds an item, in place of an older one of the same pod.
     pub fn push(&mut self, item: QueuedPod, less: impl Fn(&QueuedPod, &QueuedPod) -> bool) {
         self.remove(&item.pod.uid().clone(), &less);

@@ -38,15 +38,27 @@ impl InFlight {
 
     /// Takes a pod out; the events that happened since it took off.
     pub fn remove(&mut self, uid: &str) -> Vec<Occurrence> {
-        let Some(start) = self.since.remove(uid) else { return Vec::new() };
-        let seen = self.events.iter().skip((start - self.first) as usize).cloned().collect();
+        let Some(start) = self.since.remove(uid) else {
+            return Vec::new();
+        };
+        let seen = self
+            .events
+            .iter()
+            .skip((start - self.first) as usize)
+            .cloned()
+            .collect();
         if let Some(count) = self.starts.get_mut(&start) {
             *count -= 1;
             if *count == 0 {
                 self.starts.remove(&start);
             }
         }
-        let oldest = self.starts.keys().next().copied().unwrap_or(self.first + self.events.len() as u64);
+        let oldest = self
+            .starts
+            .keys()
+            .next()
+            .copied()
+            .unwrap_or(self.first + self.events.len() as u64);
         self.events.drain(..(oldest - self.first) as usize);
         self.first = oldest;
         seen

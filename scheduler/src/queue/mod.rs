@@ -87,7 +87,12 @@ impl Queue {
     /// A new pod.
     pub fn add(&mut self, pod: &Arc<Pod>, shape: &Arc<Shape>, rules: &impl Rules, now: Moment) {
         self.remove(pod.uid(), rules);
-        self.enqueue(QueuedPod::new(pod.clone(), shape.clone(), now), Strategy::Immediately, rules, now);
+        self.enqueue(
+            QueuedPod::new(pod.clone(), shape.clone(), now),
+            Strategy::Immediately,
+            rules,
+            now,
+        );
     }
 
     /// A pending pod changed.
@@ -125,7 +130,9 @@ impl Queue {
             return;
         };
         (queued.pod, queued.shape) = (pod.clone(), shape.clone());
-        let strategies = occurrences.iter().map(|occurrence| strategy(&queued, occurrence, snapshot, rules));
+        let strategies = occurrences
+            .iter()
+            .map(|occurrence| strategy(&queued, occurrence, snapshot, rules));
         match strategies.max().unwrap_or(Strategy::Stay) {
             Strategy::Stay => {
                 self.unschedulable.insert(uid.clone(), queued);
@@ -137,8 +144,10 @@ impl Queue {
     /// A pod is gone, or was bound.
     pub fn remove(&mut self, uid: &str, rules: &impl Rules) {
         self.active.remove(uid, |one, other| rules.less(one, other));
-        self.backoff.remove(uid, |one, other| by_backoff(one, other, rules));
-        self.error_backoff.remove(uid, |one, other| by_backoff(one, other, rules));
+        self.backoff
+            .remove(uid, |one, other| by_backoff(one, other, rules));
+        self.error_backoff
+            .remove(uid, |one, other| by_backoff(one, other, rules));
         self.unschedulable.remove(uid);
     }
 
@@ -222,20 +231,32 @@ impl Queue {
     pub fn activate(&mut self, uid: &str, rules: &impl Rules, now: Moment) {
         let order = |one: &QueuedPod, other: &QueuedPod| by_backoff(one, other, rules);
         let mut queued = self.unschedulable.remove(uid);
-        queued = queued.or_else(|| self.backoff.remove(uid, order)).or_else(|| self.error_backoff.remove(uid, order));
+        queued = queued
+            .or_else(|| self.backoff.remove(uid, order))
+            .or_else(|| self.error_backoff.remove(uid, order));
         if let Some(queued) = queued {
             self.enqueue(queued, Strategy::Immediately, rules, now);
         } else if self.in_flight.contains(uid) {
-            self.in_flight.record(&Occurrence { event: ClusterEvent::EVERYTHING, change: Change::Other });
+            self.in_flight.record(&Occurrence {
+                event: ClusterEvent::EVERYTHING,
+                change: Change::Other,
+            });
         }
     }
 
     /// Moves pods whose back-off is over, and those that have been unschedulable for too long.
     pub fn tick(&mut self, rules: &impl Rules, now: Moment) {
         for errors in [false, true] {
-            let heap = if errors { &mut self.error_backoff } else { &mut self.backoff };
+            let heap = if errors {
+                &mut self.error_backoff
+            } else {
+                &mut self.backoff
+            };
             let mut over = Vec::new();
-            while heap.peek().is_some_and(|queued| !self.bounds.holds(queued.backoff_until, now)) {
+            while heap
+                .peek()
+                .is_some_and(|queued| !self.bounds.holds(queued.backoff_until, now))
+            {
                 over.extend(heap.pop(|one, other| by_backoff(one, other, rules)));
             }
             for queued in over {
@@ -260,7 +281,10 @@ impl Queue {
     /// When [`Queue::tick`] has something to do next; `None` while nothing waits.
     pub fn next_tick(&self, now: Moment) -> Option<Moment> {
         let heaps = [&self.backoff, &self.error_backoff];
-        let backoff = heaps.iter().filter_map(|heap| heap.peek()).map(|queued| self.bounds.ends(queued.backoff_until));
+        let backoff = heaps
+            .iter()
+            .filter_map(|heap| heap.peek())
+            .map(|queued| self.bounds.ends(queued.backoff_until));
         // The sweep need not be exact, and must not make a long list be scanned at each event.
         let sweep = (!self.unschedulable.is_empty()).then(|| now + Duration::from_secs(30));
         backoff.chain(sweep).min()
@@ -280,7 +304,11 @@ impl Queue {
     }
 
     pub fn lengths(&self) -> Lengths {
-        let gated = self.unschedulable.values().filter(|queued| queued.gated_by.is_some()).count();
+        let gated = self
+            .unschedulable
+            .values()
+            .filter(|queued| queued.gated_by.is_some())
+            .count();
         Lengths {
             active: self.active.len(),
             backoff: self.backoff.len() + self.error_backoff.len(),
@@ -290,7 +318,9 @@ impl Queue {
     }
 
     fn enqueue(&mut self, mut queued: QueuedPod, strategy: Strategy, rules: &impl Rules, now: Moment) {
-        let verdict = rules.profile(&queued.pod).map_or(Ok(()), |profile| profile.run_pre_enqueue(&queued.pod));
+        let verdict = rules
+            .profile(&queued.pod)
+            .map_or(Ok(()), |profile| profile.run_pre_enqueue(&queued.pod));
         if let Err(status) = verdict {
             queued.gated_by = Some(status.plugin);
             if !queued.rejectors.contains(&status.plugin) {
@@ -304,7 +334,11 @@ impl Queue {
         if strategy != Strategy::Immediately && self.bounds.holds(until, now) {
             queued.backoff_until = until;
             let failed = queued.rejectors.is_empty() && queued.pending.is_empty();
-            let heap = if failed { &mut self.error_backoff } else { &mut self.backoff };
+            let heap = if failed {
+                &mut self.error_backoff
+            } else {
+                &mut self.backoff
+            };
             heap.push(queued, |one, other| by_backoff(one, other, rules));
         } else {
             queued.first_active.get_or_insert(now);
@@ -322,11 +356,20 @@ fn by_backoff(one: &QueuedPod, other: &QueuedPod, rules: &impl Rules) -> bool {
 }
 
 /// Where an event sends a pod: nowhere, unless a plugin that turned it down says that the event may help.
-fn strategy(queued: &QueuedPod, occurrence: &Occurrence, snapshot: &Snapshot, rules: &impl Rules) -> Strategy {
-    if queued.rejectors.is_empty() && queued.pending.is_empty() || occurrence.event == ClusterEvent::EVERYTHING {
+fn strategy(
+    queued: &QueuedPod,
+    occurrence: &Occurrence,
+    snapshot: &Snapshot,
+    rules: &impl Rules,
+) -> Strategy {
+    if queued.rejectors.is_empty() && queued.pending.is_empty()
+        || occurrence.event == ClusterEvent::EVERYTHING
+    {
         return Strategy::AfterBackoff;
     }
-    let Some(profile) = rules.profile(&queued.pod) else { return Strategy::AfterBackoff };
+    let Some(profile) = rules.profile(&queued.pod) else {
+        return Strategy::AfterBackoff;
+    };
     let mut plugins = queued.rejectors.clone();
     plugins.extend(queued.pending.iter().copied());
     let queueing = profile.hinting(&queued.view(), &plugins, occurrence, snapshot);

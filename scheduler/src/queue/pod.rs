@@ -60,6 +60,9 @@ impl QueuedPod {
     }
 
     pub fn view(&self) -> PodView<'_> {
-        PodView { pod: &self.pod, shape: &self.shape }
+        PodView {
+            pod: &self.pod,
+            shape: &self.shape,
+        }
     }
 }

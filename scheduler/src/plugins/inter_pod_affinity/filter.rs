@@ -15,7 +15,9 @@ impl PreFilterPlugin for InterPodAffinity {
     ) -> Result<PreFilter, Status> {
         Memo::prepare(view.shape, snapshot, state);
         let none = state.memo.get::<Memo>().is_none_or(|memo| {
-            memo.affinity.is_empty() && memo.anti_affinity.is_empty() && memo.repelling(snapshot).next().is_none()
+            memo.affinity.is_empty()
+                && memo.anti_affinity.is_empty()
+                && memo.repelling(snapshot).next().is_none()
         });
         Ok(if none { PreFilter::Skip } else { PreFilter::All })
     }
@@ -27,12 +29,19 @@ impl FilterPlugin for InterPodAffinity {
     }
 
     fn filter(&self, _: &PodView<'_>, snapshot: &Snapshot, state: &CycleState, sieve: &mut Sieve<'_>) {
-        let Some(memo) = state.memo.get::<Memo>() else { return };
+        let Some(memo) = state.memo.get::<Memo>() else {
+            return;
+        };
         if !memo.affinity.is_empty() {
-            let unmatched =
-                sieve.verdict(Code::UnschedulableAndUnresolvable, "node(s) didn't match pod affinity rules");
+            let unmatched = sieve.verdict(
+                Code::UnschedulableAndUnresolvable,
+                "node(s) didn't match pod affinity rules",
+            );
             // The first of a group that wants to be together may go anywhere that has the keys.
-            let nobody = memo.affinity.iter().all(|count| snapshot.table(count).total() == 0);
+            let nobody = memo
+                .affinity
+                .iter()
+                .all(|count| snapshot.table(count).total() == 0);
             let first = nobody && memo.matches_itself;
             let columns: Vec<_> = memo
                 .affinity
@@ -52,7 +61,10 @@ impl FilterPlugin for InterPodAffinity {
             });
         }
         if !memo.anti_affinity.is_empty() {
-            let repelled = sieve.verdict(Code::Unschedulable, "node(s) didn't match pod anti-affinity rules");
+            let repelled = sieve.verdict(
+                Code::Unschedulable,
+                "node(s) didn't match pod anti-affinity rules",
+            );
             for count in &memo.anti_affinity {
                 let table = snapshot.table(count);
                 let topology = snapshot.topology(table.key);
@@ -66,8 +78,10 @@ impl FilterPlugin for InterPodAffinity {
         }
         let mut repelling = memo.repelling(snapshot).peekable();
         if repelling.peek().is_some() {
-            let repelled =
-                sieve.verdict(Code::Unschedulable, "node(s) didn't satisfy existing pods anti-affinity rules");
+            let repelled = sieve.verdict(
+                Code::Unschedulable,
+                "node(s) didn't satisfy existing pods anti-affinity rules",
+            );
             for carried in repelling {
                 let topology = snapshot.topology(carried.key);
                 let mut taken = vec![false; topology.len()];

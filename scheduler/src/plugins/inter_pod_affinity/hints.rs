@@ -8,7 +8,8 @@ use crate::framework::plugin::EnqueueExtensions;
 use crate::framework::{Action, Change, ClusterEvent, EventResource, Hint, Occurrence, PodView};
 
 fn matches(term: &Term, pod: &Pod, snapshot: &Snapshot) -> bool {
-    term.pods.matches(pod.namespace(), &pod.body.labels, snapshot.namespaces())
+    term.pods
+        .matches(pod.namespace(), &pod.body.labels, snapshot.namespaces())
 }
 
 fn matches_all(terms: &[Term], pod: &Pod, snapshot: &Snapshot) -> bool {
@@ -22,7 +23,10 @@ fn matches_any(terms: &[Term], pod: &Pod, snapshot: &Snapshot) -> bool {
 impl EnqueueExtensions for InterPodAffinity {
     fn events(&self) -> Vec<ClusterEvent> {
         vec![
-            ClusterEvent::new(EventResource::AssignedPod, Action::ADD.or(Action::POD_LABEL).or(Action::DELETE)),
+            ClusterEvent::new(
+                EventResource::AssignedPod,
+                Action::ADD.or(Action::POD_LABEL).or(Action::DELETE),
+            ),
             ClusterEvent::new(EventResource::TargetPod, Action::POD_LABEL),
             ClusterEvent::new(EventResource::Node, Action::ADD.or(Action::NODE_LABEL)),
         ]
@@ -32,19 +36,29 @@ impl EnqueueExtensions for InterPodAffinity {
         let (with, without) = (&view.shape.required_affinity, &view.shape.required_anti_affinity);
         let helps = match &occurrence.change {
             _ if occurrence.event.resource == EventResource::TargetPod => true,
-            Change::Pod { old: Some(old), new: Some(new) } => {
+            Change::Pod {
+                old: Some(old),
+                new: Some(new),
+            } => {
                 (!matches_all(with, old, snapshot) && matches_all(with, new, snapshot))
                     || (matches_any(without, old, snapshot) && !matches_any(without, new, snapshot))
             }
-            Change::Pod { new: Some(new), old: None } => matches_all(with, new, snapshot),
-            Change::Pod { old: Some(old), new: None } => {
+            Change::Pod {
+                new: Some(new),
+                old: None,
+            } => matches_all(with, new, snapshot),
+            Change::Pod {
+                old: Some(old),
+                new: None,
+            } => {
                 let carried = old.body.pod_anti_affinity.required.iter();
                 let mut carried = carried.map(|term| Term::new(term, old.namespace()));
                 matches_any(without, old, snapshot) || carried.any(|term| matches(&term, view.pod, snapshot))
             }
             Change::Node { old, new: Some(new) } => {
                 let old = old.as_deref();
-                with.iter().any(|term| reaches(term, old, new)) || without.iter().any(|term| leaves(term, old, new))
+                with.iter().any(|term| reaches(term, old, new))
+                    || without.iter().any(|term| leaves(term, old, new))
             }
             _ => true,
         };

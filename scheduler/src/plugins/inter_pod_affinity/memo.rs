@@ -35,19 +35,38 @@ impl Memo {
     }
 
     fn new(shape: &Shape, snapshot: &mut Snapshot) -> Self {
-        let all: Box<[_]> = shape.required_affinity.iter().map(|term| term.pods.clone()).collect();
-        let matches_itself =
-            all.iter().all(|pods| pods.matches(&shape.namespace, &shape.body.labels, snapshot.namespaces()));
-        let together = Matcher { all_of: all, skip_deleting: false };
+        let all: Box<[_]> = shape
+            .required_affinity
+            .iter()
+            .map(|term| term.pods.clone())
+            .collect();
+        let matches_itself = all
+            .iter()
+            .all(|pods| pods.matches(&shape.namespace, &shape.body.labels, snapshot.namespaces()));
+        let together = Matcher {
+            all_of: all,
+            skip_deleting: false,
+        };
         let mut count = |matcher: &Matcher, term: &Term| {
             let key = snapshot.topology_id(&term.key);
             snapshot.count(matcher, key, None)
         };
-        let alone = |term: &Term| Matcher { all_of: [term.pods.clone()].into(), skip_deleting: false };
+        let alone = |term: &Term| Matcher {
+            all_of: [term.pods.clone()].into(),
+            skip_deleting: false,
+        };
         Self {
-            affinity: shape.required_affinity.iter().map(|term| count(&together, term)).collect(),
+            affinity: shape
+                .required_affinity
+                .iter()
+                .map(|term| count(&together, term))
+                .collect(),
             matches_itself,
-            anti_affinity: shape.required_anti_affinity.iter().map(|term| count(&alone(term), term)).collect(),
+            anti_affinity: shape
+                .required_anti_affinity
+                .iter()
+                .map(|term| count(&alone(term), term))
+                .collect(),
             preferred: shape
                 .preferred
                 .iter()
@@ -74,7 +93,11 @@ impl Memo {
         }
         self.about.retain(|id| carried.get(*id).is_some());
         for (id, held) in carried.since(self.seen) {
-            if held.term.pods.matches(&shape.namespace, &shape.body.labels, snapshot.namespaces()) {
+            if held
+                .term
+                .pods
+                .matches(&shape.namespace, &shape.body.labels, snapshot.namespaces())
+            {
                 self.about.push(id);
             }
         }

@@ -25,7 +25,10 @@ pub struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self { hard_pod_affinity_weight: 1, ignore_preferred_terms_of_existing_pods: false }
+        Self {
+            hard_pod_affinity_weight: 1,
+            ignore_preferred_terms_of_existing_pods: false,
+        }
     }
 }
 
@@ -36,7 +39,10 @@ pub struct InterPodAffinity {
 impl InterPodAffinity {
     pub fn new(args: Args) -> Result<Self, String> {
         if !(0..=100).contains(&args.hard_pod_affinity_weight) {
-            return Err(format!("hardPodAffinityWeight {} is not in 0 to 100", args.hard_pod_affinity_weight));
+            return Err(format!(
+                "hardPodAffinityWeight {} is not in 0 to 100",
+                args.hard_pod_affinity_weight
+            ));
         }
         Ok(Self { args })
     }

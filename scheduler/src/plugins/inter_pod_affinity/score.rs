@@ -30,8 +30,13 @@ impl PreScore for InterPodAffinity {
             return Ok(false);
         }
         Memo::prepare(view.shape, snapshot, state);
-        let Some(memo) = state.memo.get::<Memo>() else { return Ok(false) };
-        let counts = memo.preferred.iter().any(|(_, count)| snapshot.table(count).total() > 0);
+        let Some(memo) = state.memo.get::<Memo>() else {
+            return Ok(false);
+        };
+        let counts = memo
+            .preferred
+            .iter()
+            .any(|(_, count)| snapshot.table(count).total() > 0);
         let pulled = || memo.about(snapshot).any(|carried| self.weight(carried.pull) != 0);
         Ok(counts || pulled())
     }
@@ -42,8 +47,17 @@ impl ScorePlugin for InterPodAffinity {
         Reach::Cluster
     }
 
-    fn score(&self, _: &PodView<'_>, snapshot: &Snapshot, state: &CycleState, rows: &[RowId], scores: &mut [i64]) {
-        let Some(memo) = state.memo.get::<Memo>() else { return };
+    fn score(
+        &self,
+        _: &PodView<'_>,
+        snapshot: &Snapshot,
+        state: &CycleState,
+        rows: &[RowId],
+        scores: &mut [i64],
+    ) {
+        let Some(memo) = state.memo.get::<Memo>() else {
+            return;
+        };
         for (weight, count) in &memo.preferred {
             let table = snapshot.table(count);
             if table.total() == 0 {
@@ -79,7 +93,10 @@ impl ScorePlugin for InterPodAffinity {
     }
 
     fn normalize(&self, _: &PodView<'_>, _: &CycleState, scores: &mut [i64]) {
-        let (least, most) = (scores.iter().copied().min().unwrap_or(0), scores.iter().copied().max().unwrap_or(0));
+        let (least, most) = (
+            scores.iter().copied().min().unwrap_or(0),
+            scores.iter().copied().max().unwrap_or(0),
+        );
         for score in scores {
             *score = if most > least {
                 (MAX_SCORE as f64 * ((*score - least) as f64 / (most - least) as f64)) as i64

@@ -14,7 +14,10 @@ impl PreFilterPlugin for PodTopologySpread {
         state: &mut CycleState,
     ) -> Result<PreFilter, Status> {
         self.prepare(view.shape, snapshot, state);
-        let none = state.memo.get::<Constraints>().is_none_or(|held| held.hard.is_empty());
+        let none = state
+            .memo
+            .get::<Constraints>()
+            .is_none_or(|held| held.hard.is_empty());
         Ok(if none { PreFilter::Skip } else { PreFilter::All })
     }
 }
@@ -25,8 +28,13 @@ impl FilterPlugin for PodTopologySpread {
     }
 
     fn filter(&self, _: &PodView<'_>, snapshot: &Snapshot, state: &CycleState, sieve: &mut Sieve<'_>) {
-        let Some(constraints) = state.memo.get::<Constraints>() else { return };
-        let skewed = sieve.verdict(Code::Unschedulable, "node(s) didn't match pod topology spread constraints");
+        let Some(constraints) = state.memo.get::<Constraints>() else {
+            return;
+        };
+        let skewed = sieve.verdict(
+            Code::Unschedulable,
+            "node(s) didn't match pod topology spread constraints",
+        );
         let unlabelled = sieve.verdict(
             Code::UnschedulableAndUnresolvable,
             "node(s) didn't match pod topology spread constraints (missing required label)",

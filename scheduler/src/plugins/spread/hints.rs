@@ -12,23 +12,39 @@ use crate::framework::{Action, Change, ClusterEvent, EventResource, Hint, Occurr
 type Selected = (SpreadConstraint, Option<machinery::arith::Selector>);
 
 fn picks(constraint: &Selected, labels: &Labels) -> bool {
-    constraint.1.as_ref().is_some_and(|selector| selector.matches(|key| labels.get(key)))
+    constraint
+        .1
+        .as_ref()
+        .is_some_and(|selector| selector.matches(|key| labels.get(key)))
 }
 
 fn has_all_keys(constraints: &[Selected], node: &Node) -> bool {
-    constraints.iter().all(|(constraint, _)| node.meta.labels.contains_key(&constraint.topology_key))
+    constraints
+        .iter()
+        .all(|(constraint, _)| node.meta.labels.contains_key(&constraint.topology_key))
 }
 
 fn relabelled(constraints: &[Selected], old: &Pod, new: &Pod) -> bool {
-    constraints.iter().any(|one| picks(one, &old.body.labels) != picks(one, &new.body.labels))
+    constraints
+        .iter()
+        .any(|one| picks(one, &old.body.labels) != picks(one, &new.body.labels))
 }
 
 impl EnqueueExtensions for PodTopologySpread {
     fn events(&self) -> Vec<ClusterEvent> {
-        let node = Action::ADD.or(Action::DELETE).or(Action::NODE_LABEL).or(Action::NODE_TAINT);
+        let node = Action::ADD
+            .or(Action::DELETE)
+            .or(Action::NODE_LABEL)
+            .or(Action::NODE_TAINT);
         vec![
-            ClusterEvent::new(EventResource::AssignedPod, Action::ADD.or(Action::POD_LABEL).or(Action::DELETE)),
-            ClusterEvent::new(EventResource::TargetPod, Action::POD_TOLERATION.or(Action::POD_LABEL)),
+            ClusterEvent::new(
+                EventResource::AssignedPod,
+                Action::ADD.or(Action::POD_LABEL).or(Action::DELETE),
+            ),
+            ClusterEvent::new(
+                EventResource::TargetPod,
+                Action::POD_TOLERATION.or(Action::POD_LABEL),
+            ),
             ClusterEvent::new(EventResource::Node, node),
         ]
     }
@@ -36,14 +52,22 @@ impl EnqueueExtensions for PodTopologySpread {
     fn hint(&self, view: &PodView<'_>, occurrence: &Occurrence, snapshot: &Snapshot) -> Hint {
         let constraints = self.select(view.shape, snapshot, DO_NOT_SCHEDULE);
         let helps = match (&occurrence.change, occurrence.event.resource) {
-            (Change::Pod { old: Some(old), new: Some(new) }, EventResource::TargetPod) => {
+            (
+                Change::Pod {
+                    old: Some(old),
+                    new: Some(new),
+                },
+                EventResource::TargetPod,
+            ) => {
                 let honors = |one: &Selected| one.0.node_taints_policy.as_deref() == Some("Honor");
                 let tolerates_more = old.body.tolerations != new.body.tolerations;
                 (tolerates_more && constraints.iter().any(honors)) || relabelled(&constraints, old, new)
             }
             (Change::Pod { old, new }, _) => {
-                let same_namespace =
-                    [old, new].into_iter().flatten().all(|pod| *pod.namespace() == view.shape.namespace);
+                let same_namespace = [old, new]
+                    .into_iter()
+                    .flatten()
+                    .all(|pod| *pod.namespace() == view.shape.namespace);
                 same_namespace
                     && match (old, new) {
                         (Some(old), Some(new)) => relabelled(&constraints, old, new),
@@ -53,7 +77,13 @@ impl EnqueueExtensions for PodTopologySpread {
                         (None, None) => true,
                     }
             }
-            (Change::Node { old: Some(old), new: Some(new) }, _) => {
+            (
+                Change::Node {
+                    old: Some(old),
+                    new: Some(new),
+                },
+                _,
+            ) => {
                 let (had, has) = (has_all_keys(&constraints, old), has_all_keys(&constraints, new));
                 let moved = |(constraint, _): &Selected| {
                     let key = &constraint.topology_key;

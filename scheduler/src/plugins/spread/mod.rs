@@ -40,7 +40,11 @@ impl PodTopologySpread {
         let system = match args.defaulting_type.as_deref() {
             None | Some("" | "System") => true,
             Some("List") => false,
-            Some(other) => return Err(format!("defaultingType {other:?} is neither \"System\" nor \"List\"")),
+            Some(other) => {
+                return Err(format!(
+                    "defaultingType {other:?} is neither \"System\" nor \"List\""
+                ));
+            }
         };
         if system && !args.default_constraints.is_empty() {
             return Err("defaultConstraints must be empty when defaultingType is System".to_owned());
@@ -54,7 +58,9 @@ impl PodTopologySpread {
             }
             if ![DO_NOT_SCHEDULE, SCHEDULE_ANYWAY].contains(&constraint.when_unsatisfiable.as_str()) {
                 let given = &constraint.when_unsatisfiable;
-                return Err(format!("defaultConstraints: whenUnsatisfiable {given:?} is not supported"));
+                return Err(format!(
+                    "defaultConstraints: whenUnsatisfiable {given:?} is not supported"
+                ));
             }
         }
         let default = |key: &str, max_skew| SpreadConstraint {
@@ -63,8 +69,15 @@ impl PodTopologySpread {
             when_unsatisfiable: SCHEDULE_ANYWAY.into(),
             ..SpreadConstraint::default()
         };
-        let defaults = if system { vec![default(HOSTNAME, 3), default(ZONE, 5)] } else { args.default_constraints };
-        Ok(Self { defaults, system_defaults: system })
+        let defaults = if system {
+            vec![default(HOSTNAME, 3), default(ZONE, 5)]
+        } else {
+            args.default_constraints
+        };
+        Ok(Self {
+            defaults,
+            system_defaults: system,
+        })
     }
 }
 

@@ -23,15 +23,28 @@ impl PreScore for PodTopologySpread {
         feasible: &[RowId],
     ) -> Result<bool, Status> {
         self.prepare(view.shape, snapshot, state);
-        let Some(constraints) = state.memo.get::<Constraints>().filter(|held| !held.soft.is_empty()) else {
+        let Some(constraints) = state
+            .memo
+            .get::<Constraints>()
+            .filter(|held| !held.soft.is_empty())
+        else {
             return Ok(false);
         };
         let lacks_a_key = |row: &RowId| {
             let keys = constraints.soft.iter().map(|constraint| constraint.key);
-            constraints.all_keys && keys.into_iter().any(|key| snapshot.topology(key).domain(*row).is_none())
+            constraints.all_keys
+                && keys
+                    .into_iter()
+                    .any(|key| snapshot.topology(key).domain(*row).is_none())
         };
         let ignored: Vec<bool> = feasible.iter().map(lacks_a_key).collect();
-        let scored = || feasible.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(row, _)| *row);
+        let scored = || {
+            feasible
+                .iter()
+                .zip(&ignored)
+                .filter(|(_, ignored)| !**ignored)
+                .map(|(row, _)| *row)
+        };
         let weigh = |constraint: &Constraint| {
             let domains = match constraint.is_hostname {
                 true => scored().count(),
@@ -50,7 +63,9 @@ fn domains_of(constraint: &Constraint, snapshot: &Snapshot, rows: impl Iterator<
     let topology = snapshot.topology(constraint.key);
     let mut seen = vec![false; topology.len() + 1];
     for row in rows {
-        seen[topology.domain(row).map_or(topology.len(), |domain| domain.0 as usize)] = true;
+        seen[topology
+            .domain(row)
+            .map_or(topology.len(), |domain| domain.0 as usize)] = true;
     }
     seen.into_iter().filter(|seen| *seen).count()
 }
@@ -60,18 +75,33 @@ impl ScorePlugin for PodTopologySpread {
         Reach::Cluster
     }
 
-    fn score(&self, _: &PodView<'_>, snapshot: &Snapshot, state: &CycleState, rows: &[RowId], scores: &mut [i64]) {
-        let (Some(constraints), Some(feasible)) = (state.memo.get::<Constraints>(), state.cycle.get::<Feasible>()) else {
+    fn score(
+        &self,
+        _: &PodView<'_>,
+        snapshot: &Snapshot,
+        state: &CycleState,
+        rows: &[RowId],
+        scores: &mut [i64],
+    ) {
+        let (Some(constraints), Some(feasible)) =
+            (state.memo.get::<Constraints>(), state.cycle.get::<Feasible>())
+        else {
             return;
         };
         let mut sums = vec![0.0; rows.len()];
         for (constraint, weight) in constraints.soft.iter().zip(&feasible.weights) {
             let topology = snapshot.topology(constraint.key);
-            let (counter, table) = (snapshot.counter(&constraint.count), snapshot.table(&constraint.count));
+            let (counter, table) = (
+                snapshot.counter(&constraint.count),
+                snapshot.table(&constraint.count),
+            );
             for (row, sum) in rows.iter().zip(&mut sums) {
                 if let Some(domain) = topology.domain(*row) {
-                    let count =
-                        if constraint.is_hostname { i64::from(counter.on_row(*row)) } else { table.count(domain) };
+                    let count = if constraint.is_hostname {
+                        i64::from(counter.on_row(*row))
+                    } else {
+                        table.count(domain)
+                    };
                     *sum += count as f64 * weight + (constraint.max_skew - 1) as f64;
                 }
             }
@@ -86,8 +116,16 @@ impl ScorePlugin for PodTopologySpread {
     }
 
     fn normalize(&self, _: &PodView<'_>, state: &CycleState, scores: &mut [i64]) {
-        let Some(feasible) = state.cycle.get::<Feasible>() else { return };
-        let scored = || scores.iter().zip(&feasible.ignored).filter(|(_, ignored)| !**ignored).map(|(score, _)| *score);
+        let Some(feasible) = state.cycle.get::<Feasible>() else {
+            return;
+        };
+        let scored = || {
+            scores
+                .iter()
+                .zip(&feasible.ignored)
+                .filter(|(_, ignored)| !**ignored)
+                .map(|(score, _)| *score)
+        };
         let (least, most) = (scored().min().unwrap_or(0), scored().max().unwrap_or(0));
         for (score, ignored) in scores.iter_mut().zip(&feasible.ignored) {
             *score = match (ignored, most) {
