@@ -1,9 +1,20 @@
 //! The controllers of kube-controller-manager.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-pub mod endpoints;
+pub mod api;
+pub mod caches;
+pub mod clients;
+pub mod config;
+pub mod context;
+pub mod deployment;
+pub mod endpointslice;
+pub mod events;
+pub mod flags;
 pub mod hash;
-pub mod namespace;
-pub mod nodeipam;
-pub mod nodelifecycle;
-pub mod podgc;
+pub mod manager;
+pub mod names;
+pub mod ownership;
+pub mod pods;
+pub mod replicaset;
+#[cfg(test)]
+mod testing;

@@ -1,7 +1,1 @@
-//! kube-scheduler.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    kube_scheduler::run::main()
-}
+fn main() {}

@@ -31,7 +31,10 @@ impl<S: Sink> Walk<'_, S> {
             Mode::Hash => self.fields(0, Some(template)),
             Mode::Compare => {
                 let mut template = template.clone();
-                if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+                if let Some(labels) = template
+                    .pointer_mut("/metadata/labels")
+                    .and_then(Value::as_object_mut)
+                {
                     labels.remove(POD_TEMPLATE_HASH);
                 }
                 self.fields(0, Some(&template));
@@ -50,7 +53,14 @@ impl<S: Sink> Walk<'_, S> {
                 self.text(" ");
             }
             self.text(head);
-            self.value(kind, if json.is_empty() { object } else { field(object, json) });
+            self.value(
+                kind,
+                if json.is_empty() {
+                    object
+                } else {
+                    field(object, json)
+                },
+            );
         }
         self.text("}");
     }
@@ -58,7 +68,11 @@ impl<S: Sink> Walk<'_, S> {
     fn value(&mut self, kind: &Kind, value: Option<&Value>) {
         match kind {
             Kind::Str => self.text(value.and_then(Value::as_str).unwrap_or_default()),
-            Kind::Bool => self.text(if value.and_then(Value::as_bool).unwrap_or_default() { "true" } else { "false" }),
+            Kind::Bool => self.text(if value.and_then(Value::as_bool).unwrap_or_default() {
+                "true"
+            } else {
+                "false"
+            }),
             Kind::Int => self.text(&value.and_then(Value::as_i64).unwrap_or_default().to_string()),
             Kind::Ptr(to) => match value {
                 None => self.text("<nil>"),
@@ -91,7 +105,10 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     fn map(&mut self, of: &Kind, value: Option<&Value>) {
-        match value.and_then(Value::as_object).filter(|entries| !entries.is_empty()) {
+        match value
+            .and_then(Value::as_object)
+            .filter(|entries| !entries.is_empty())
+        {
             None => self.text("<nil>"),
             Some(entries) => {
                 let mut entries: Vec<_> = entries.iter().collect();
@@ -127,14 +144,21 @@ impl<S: Sink> Walk<'_, S> {
 
     fn int_or_string(&mut self, value: Option<&Value>) {
         let text = match value {
-            Some(Value::String(text)) => format!("{{Type:(intstr.Type)1 IntVal:(int32)0 StrVal:(string){text}}}"),
-            other => format!("{{Type:(intstr.Type)0 IntVal:(int32){} StrVal:(string)}}", other.and_then(Value::as_i64).unwrap_or_default()),
+            Some(Value::String(text)) => {
+                format!("{{Type:(intstr.Type)1 IntVal:(int32)0 StrVal:(string){text}}}")
+            }
+            other => format!(
+                "{{Type:(intstr.Type)0 IntVal:(int32){} StrVal:(string)}}",
+                other.and_then(Value::as_i64).unwrap_or_default()
+            ),
         };
         self.text(&text);
     }
 
     fn time(&mut self, value: Option<&Value>) {
-        let time = value.and_then(Value::as_str).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let time = value
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok());
         match time {
             None => self.text("{Time:(time.Time){wall:(uint64)0 ext:(int64)0 loc:(*time.Location)<nil>}}"),
             Some(time) => {

@@ -17,7 +17,7 @@ use dump::{Mode, Walk};
 use serde_json::Value;
 
 /// Tells templates apart as upstream's semantic comparison does, leaving out the `pod-template-hash` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TemplateId(u128);
 
 /// The label that upstream adds to the ReplicaSets and pods of a Deployment.
@@ -30,7 +30,11 @@ pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 pub fn pod_template_hash(template: &str, collision_count: Option<i32>) -> Result<String, serde_json::Error> {
     let template: Value = serde_json::from_str(template)?;
     let mut sum = Fnv32::default();
-    Walk { out: &mut sum, mode: Mode::Hash }.template(&template);
+    Walk {
+        out: &mut sum,
+        mode: Mode::Hash,
+    }
+    .template(&template);
     if let Some(count) = collision_count {
         // Upstream writes a 32-bit count into an 8-byte buffer.
         sum.write(&count.to_le_bytes());
@@ -46,7 +50,11 @@ pub fn pod_template_hash(template: &str, collision_count: Option<i32>) -> Result
 pub fn template_id(template: &str) -> Result<TemplateId, serde_json::Error> {
     let template: Value = serde_json::from_str(template)?;
     let mut sum = Fnv128::default();
-    Walk { out: &mut sum, mode: Mode::Compare }.template(&template);
+    Walk {
+        out: &mut sum,
+        mode: Mode::Compare,
+    }
+    .template(&template);
     Ok(TemplateId(sum.0))
 }
 
@@ -71,7 +79,9 @@ impl Default for Fnv32 {
 
 impl Sink for Fnv32 {
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |sum, b| (sum ^ u32::from(*b)).wrapping_mul(0x0100_0193));
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |sum, b| (sum ^ u32::from(*b)).wrapping_mul(0x0100_0193));
     }
 }
 
@@ -86,14 +96,18 @@ impl Default for Fnv128 {
 impl Sink for Fnv128 {
     fn write(&mut self, bytes: &[u8]) {
         const PRIME: u128 = (1 << 88) + (1 << 8) + 0x3b;
-        self.0 = bytes.iter().fold(self.0, |sum, b| (sum ^ u128::from(*b)).wrapping_mul(PRIME));
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |sum, b| (sum ^ u128::from(*b)).wrapping_mul(PRIME));
     }
 }
 
 /// Spells digits in an alphabet without vowels, so that no hash is a word (apimachinery `util/rand.SafeEncodeString`).
 pub fn safe_encode(text: &str) -> String {
     const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    text.bytes().map(|b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()])).collect()
+    text.bytes()
+        .map(|b| char::from(ALPHABET[usize::from(b) % ALPHABET.len()]))
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,7 +127,11 @@ mod tests {
 
     fn dump(template: &str) -> String {
         let mut out = Vec::new();
-        Walk { out: &mut out, mode: Mode::Hash }.template(&serde_json::from_str(template).unwrap());
+        Walk {
+            out: &mut out,
+            mode: Mode::Hash,
+        }
+        .template(&serde_json::from_str(template).unwrap());
         String::from_utf8(out).unwrap()
     }
 
@@ -129,18 +147,42 @@ mod tests {
             .filter(|v| pod_template_hash(v.template.get(), v.collision_count).unwrap() != v.hash)
             .map(|v| format!("{}: {}", v.name, dump(v.template.get())))
             .collect();
-        assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} of {} differ:\n{}",
+            wrong.len(),
+            vectors.len(),
+            wrong.join("\n")
+        );
     }
 
     #[test]
     fn identity_leaves_out_the_hash_label_and_ways_of_writing() {
         let id = |t: &str| template_id(t).unwrap();
-        let plain = id(r#"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"}}}]}}"#);
-        assert_eq!(plain, id(r#"{"metadata":{"creationTimestamp":null,"labels":{"pod-template-hash":"x","a":"b"}},"spec":{"tolerations":[],"containers":[{"resources":{"limits":{"cpu":"1000m"}},"name":"c"}]}}"#));
-        assert_ne!(plain, id(r#"{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"}}}]}}"#));
-        assert_eq!(id(r#"{"metadata":{"labels":{"pod-template-hash":"x"}}}"#), id("{}"));
+        let plain = id(
+            r#"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"}}}]}}"#,
+        );
+        assert_eq!(
+            plain,
+            id(
+                r#"{"metadata":{"creationTimestamp":null,"labels":{"pod-template-hash":"x","a":"b"}},"spec":{"tolerations":[],"containers":[{"resources":{"limits":{"cpu":"1000m"}},"name":"c"}]}}"#
+            )
+        );
+        assert_ne!(
+            plain,
+            id(
+                r#"{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1"}}}]}}"#
+            )
+        );
+        assert_eq!(
+            id(r#"{"metadata":{"labels":{"pod-template-hash":"x"}}}"#),
+            id("{}")
+        );
         // The label counts where it is not the template's own.
-        assert_ne!(id(r#"{"spec":{"nodeSelector":{"pod-template-hash":"x"}}}"#), id("{}"));
+        assert_ne!(
+            id(r#"{"spec":{"nodeSelector":{"pod-template-hash":"x"}}}"#),
+            id("{}")
+        );
         // A pointer to nothing is not a pointer to an empty struct.
         assert_ne!(id(r#"{"spec":{"securityContext":{}}}"#), id("{}"));
     }

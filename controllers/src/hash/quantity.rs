@@ -37,7 +37,12 @@ fn split(text: &str) -> Option<Parts<'_>> {
     };
     let trimmed = unsigned.trim_start_matches('0');
     if trimmed.is_empty() {
-        return Some(Parts { positive, num: "0", denom: "", suffix: "" });
+        return Some(Parts {
+            positive,
+            num: "0",
+            denom: "",
+            suffix: "",
+        });
     }
     let digits = |t: &str| t.bytes().take_while(u8::is_ascii_digit).count();
     let (num, mut rest) = trimmed.split_at(digits(trimmed));
@@ -45,7 +50,12 @@ fn split(text: &str) -> Option<Parts<'_>> {
     if let Some(after) = rest.strip_prefix('.') {
         (denom, rest) = after.split_at(digits(after));
     }
-    Some(Parts { positive, num: if num.is_empty() { "0" } else { num }, denom, suffix: rest })
+    Some(Parts {
+        positive,
+        num: if num.is_empty() { "0" } else { num },
+        denom,
+        suffix: rest,
+    })
 }
 
 /// Base, exponent and format of a suffix.
@@ -67,30 +77,46 @@ fn suffix(text: &str) -> Option<(i32, i32, &'static str)> {
         "Ti" => (2, 40, BINARY_SI),
         "Pi" => (2, 50, BINARY_SI),
         "Ei" => (2, 60, BINARY_SI),
-        other => (10, other.strip_prefix(['e', 'E'])?.parse().ok()?, DECIMAL_EXPONENT),
+        other => (
+            10,
+            other.strip_prefix(['e', 'E'])?.parse().ok()?,
+            DECIMAL_EXPONENT,
+        ),
     })
 }
 
 impl Quantity {
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text == "0" {
-            return Some(Self { amount: Amount::Scaled { value: 0, scale: 0 }, kept_text: text.to_owned(), format: DECIMAL_SI });
+            return Some(Self {
+                amount: Amount::Scaled { value: 0, scale: 0 },
+                kept_text: text.to_owned(),
+                format: DECIMAL_SI,
+            });
         }
         let parts = split(text)?;
         let (base, exponent, format) = suffix(parts.suffix)?;
-        Self::small(text, &parts, base, exponent, format).or_else(|| Self::big(&parts, base, exponent, format))
+        Self::small(text, &parts, base, exponent, format)
+            .or_else(|| Self::big(&parts, base, exponent, format))
     }
 
     /// Upstream's fast path: everything that fits an int64 with a scale.
     fn small(text: &str, parts: &Parts<'_>, base: i32, exponent: i32, format: &'static str) -> Option<Self> {
-        let (num_len, denom_len) = (i32::try_from(parts.num.len()).ok()?, i32::try_from(parts.denom.len()).ok()?);
+        let (num_len, denom_len) = (
+            i32::try_from(parts.num.len()).ok()?,
+            i32::try_from(parts.denom.len()).ok()?,
+        );
         let binary = base == 2;
         if binary && !parts.denom.is_empty() {
             return None;
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
         let (mut scale, mantissa, precision) = if binary {
-            (0, 1_i64 << exponent, 15 - num_len - (exponent as f32 * 3.0 / 10.0) as i32 - 1)
+            (
+                0,
+                1_i64 << exponent,
+                15 - num_len - (exponent as f32 * 3.0 / 10.0) as i32 - 1,
+            )
         } else {
             (exponent, 1, MAX_INT64_DIGITS - num_len - denom_len)
         };
@@ -107,7 +133,11 @@ impl Quantity {
             scale % 3 == 0 && !shifted.ends_with("000") && !shifted.starts_with('0')
         };
         let value = if parts.positive { magnitude } else { -magnitude };
-        Some(Self { amount: Amount::Scaled { value, scale }, kept_text: if keep { text.to_owned() } else { String::new() }, format })
+        Some(Self {
+            amount: Amount::Scaled { value, scale },
+            kept_text: if keep { text.to_owned() } else { String::new() },
+            format,
+        })
     }
 
     /// Upstream's slow path over a big decimal, rounded up to nano.
@@ -138,7 +168,11 @@ impl Quantity {
         if !parts.positive {
             unscaled = -unscaled;
         }
-        Some(Self { amount: Amount::Big { unscaled, scale }, kept_text: String::new(), format })
+        Some(Self {
+            amount: Amount::Big { unscaled, scale },
+            kept_text: String::new(),
+            format,
+        })
     }
 
     /// The struct as spew prints it.
@@ -146,13 +180,23 @@ impl Quantity {
         let (value, scale, big) = match &self.amount {
             Amount::Scaled { value, scale } => (*value, *scale, "<nil>".to_owned()),
             Amount::Big { unscaled, scale } => {
-                let (low, high) = (unscaled.unsigned_abs() & u128::from(u64::MAX), unscaled.unsigned_abs() >> 64);
+                let (low, high) = (
+                    unscaled.unsigned_abs() & u128::from(u64::MAX),
+                    unscaled.unsigned_abs() >> 64,
+                );
                 let words = match (low, high) {
                     (0, 0) => "<nil>".to_owned(),
                     (low, 0) => format!("[{low}]"),
                     (low, high) => format!("[{low} {high}]"),
                 };
-                (0, 0, format!("{{unscaled:(big.Int){{neg:(bool){} abs:(big.nat){words}}} scale:(inf.Scale){scale}}}", *unscaled < 0))
+                (
+                    0,
+                    0,
+                    format!(
+                        "{{unscaled:(big.Int){{neg:(bool){} abs:(big.nat){words}}} scale:(inf.Scale){scale}}}",
+                        *unscaled < 0
+                    ),
+                )
             }
         };
         format!(
@@ -184,10 +228,24 @@ mod tests {
 
     #[test]
     fn equal_values_are_equal_however_written() {
-        for (a, b) in [("1", "1000m"), ("1Gi", "1073741824"), ("0.5", "500m"), ("1e3", "1k"), ("0", "0m"), ("9223372036854775807", "9223372036854775807000m")] {
-            assert_eq!(Quantity::parse(a).unwrap().value(), Quantity::parse(b).unwrap().value(), "{a} {b}");
+        for (a, b) in [
+            ("1", "1000m"),
+            ("1Gi", "1073741824"),
+            ("0.5", "500m"),
+            ("1e3", "1k"),
+            ("0", "0m"),
+            ("9223372036854775807", "9223372036854775807000m"),
+        ] {
+            assert_eq!(
+                Quantity::parse(a).unwrap().value(),
+                Quantity::parse(b).unwrap().value(),
+                "{a} {b}"
+            );
         }
-        assert_ne!(Quantity::parse("1").unwrap().value(), Quantity::parse("2").unwrap().value());
+        assert_ne!(
+            Quantity::parse("1").unwrap().value(),
+            Quantity::parse("2").unwrap().value()
+        );
         assert!(Quantity::parse("1x").is_none());
         assert!(Quantity::parse("").is_none());
     }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use parking_lot::RwLock;
 
 use super::exec::ExecPlugin;
 use super::{Metrics, kubeconfig};
@@ -55,6 +57,8 @@ pub enum Credentials {
     Token(String),
     /// A bearer token in a file, read again every minute and after a 401.
     TokenFile(PathBuf),
+    /// A bearer token that its owner replaces when it has a new one.
+    Live(LiveToken),
     /// User name and password.
     Basic { user: String, password: String },
     /// A client-go credential plugin: a token or a client certificate.
@@ -66,10 +70,31 @@ impl fmt::Debug for Credentials {
         match self {
             Credentials::None => f.write_str("None"),
             Credentials::Token(_) => f.write_str("Token"),
+            Credentials::Live(_) => f.write_str("Live"),
             Credentials::TokenFile(path) => write!(f, "TokenFile({})", path.display()),
             Credentials::Basic { user, .. } => write!(f, "Basic({user})"),
             Credentials::Exec(plugin) => write!(f, "Exec({})", plugin.command),
         }
+    }
+}
+
+/// A bearer token that changes while clients use it. Clones share it.
+#[derive(Clone, Default)]
+pub struct LiveToken(Arc<RwLock<Arc<str>>>);
+
+impl LiveToken {
+    /// Starts with `token`.
+    pub fn new(token: &str) -> Self {
+        LiveToken(Arc::new(RwLock::new(token.into())))
+    }
+
+    /// Every client that has a clone uses `token` from its next request on.
+    pub fn set(&self, token: &str) {
+        *self.0.write() = token.into();
+    }
+
+    pub(super) fn get(&self) -> Arc<str> {
+        self.0.read().clone()
     }
 }
 

@@ -42,6 +42,7 @@ impl Keeper {
     pub(super) async fn header(&self, identity: &ExecIdentity) -> Result<Option<HeaderValue>, String> {
         match &self.kind {
             Credentials::None => return Ok(None),
+            Credentials::Live(token) => return bearer(&token.get()).map(Some),
             Credentials::Exec(_)
             | Credentials::TokenFile(_)
             | Credentials::Token(_)
@@ -49,7 +50,7 @@ impl Keeper {
         }
         let mut held = self.held.lock().await;
         match &self.kind {
-            Credentials::None => {}
+            Credentials::None | Credentials::Live(_) => {}
             Credentials::Token(token) => {
                 if held.header.is_none() {
                     held.header = Some(bearer(token)?);
@@ -118,7 +119,7 @@ impl Keeper {
                 }
                 true
             }
-            Credentials::None | Credentials::Token(_) | Credentials::Basic { .. } => false,
+            Credentials::None | Credentials::Live(_) | Credentials::Token(_) | Credentials::Basic { .. } => false,
         }
     }
 }

@@ -40,7 +40,7 @@ mod tls;
 mod transport;
 mod verbs;
 
-pub use config::{Config, ConfigError, Credentials, Identity, Source};
+pub use config::{Config, ConfigError, Credentials, Identity, LiveToken, Source};
 pub use discovery::{DiscoveredResource, Discovery};
 pub use error::{ApiError, ErrorStatus, StatusCause, StatusDetails};
 pub use metrics::Metrics;

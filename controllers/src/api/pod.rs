@@ -1,0 +1,213 @@
+//! Pods.
+
+use super::{Condition, ConditionStatus};
+use machinery::arith::Toleration;
+use machinery::meta::{Istr, Object, ObjectMeta, Time, null_default};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use std::net::IpAddr;
+
+/// A core/v1 `Pod`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    pub metadata: ObjectMeta,
+    pub spec: PodSpec,
+    pub status: PodStatus,
+}
+
+impl Object for Pod {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    pub node_name: Istr,
+    pub hostname: Istr,
+    pub subdomain: Istr,
+    pub restart_policy: Istr,
+    /// The JSON of the tolerations: most pods have the same, so the text is interned.
+    #[serde(deserialize_with = "interned_json")]
+    tolerations: Istr,
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    #[serde(deserialize_with = "named_ports")]
+    ports: Vec<NamedPort>,
+    restart_policy: Option<Istr>,
+}
+
+/// A container port that a Service can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPort {
+    pub name: Istr,
+    pub port: i32,
+    pub protocol: Istr,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    pub phase: Phase,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<Condition>,
+    #[serde(deserialize_with = "restarts")]
+    pub container_statuses: Restarts,
+    #[serde(rename = "podIPs", deserialize_with = "addresses")]
+    pub pod_ips: Vec<IpAddr>,
+    pub start_time: Option<Time>,
+    pub reason: Istr,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+pub enum Phase {
+    #[default]
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    #[serde(other)]
+    Unknown,
+}
+
+impl Phase {
+    /// Whether the pod's containers have all stopped for good.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// The largest restart count of the pod's containers (and of its restartable init containers, which upstream keeps apart).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Restarts {
+    pub largest: i32,
+}
+
+impl PodSpec {
+    /// What the pod tolerates.
+    pub fn tolerations(&self) -> Vec<Toleration> {
+        serde_json::from_str(&self.tolerations).unwrap_or_default()
+    }
+
+    /// The number of the port with this name and protocol, among containers and then sidecars.
+    pub fn named_port(&self, name: &str, protocol: &str) -> Option<i32> {
+        let sidecars = self
+            .init_containers
+            .iter()
+            .filter(|c| c.restart_policy.as_deref() == Some("Always"));
+        self.containers
+            .iter()
+            .chain(sidecars)
+            .flat_map(|container| &container.ports)
+            .find(|port| port.name == name && port.protocol == protocol)
+            .map(|port| port.port)
+    }
+}
+
+impl Pod {
+    /// The condition of this type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.status
+            .conditions
+            .iter()
+            .find(|condition| condition.kind == kind)
+    }
+
+    /// Whether the pod is ready.
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready")
+            .is_some_and(|condition| condition.status == ConditionStatus::True)
+    }
+
+    /// When the pod became ready, if it is.
+    pub fn ready_since(&self) -> Option<Time> {
+        self.condition("Ready")
+            .filter(|c| c.status == ConditionStatus::True)
+            .and_then(|c| c.last_transition_time)
+    }
+
+    /// Whether the pod counts as a replica: it has not ended and is not being deleted.
+    pub fn is_active(&self) -> bool {
+        !self.status.phase.is_terminal() && !self.metadata.is_deleting()
+    }
+
+    /// Whether the pod is being deleted and its containers may still run.
+    pub fn is_terminating(&self) -> bool {
+        !self.status.phase.is_terminal() && self.metadata.is_deleting()
+    }
+}
+
+fn interned_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Istr, D::Error> {
+    Ok(Option::<Box<RawValue>>::deserialize(deserializer)?
+        .map_or_else(Istr::default, |raw| Istr::from(raw.get())))
+}
+
+fn named_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamedPort>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Port {
+        #[serde(default)]
+        name: Istr,
+        #[serde(default)]
+        container_port: i32,
+        #[serde(default)]
+        protocol: Istr,
+    }
+    let ports: Option<Vec<Port>> = Option::deserialize(deserializer)?;
+    let named = ports
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|port| !port.name.is_empty());
+    Ok(named
+        .map(
+            |Port {
+                 name,
+                 container_port,
+                 protocol,
+             }| NamedPort {
+                name,
+                port: container_port,
+                protocol,
+            },
+        )
+        .collect())
+}
+
+fn restarts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Restarts, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ContainerStatus {
+        #[serde(default)]
+        restart_count: i32,
+    }
+    let statuses: Option<Vec<ContainerStatus>> = Option::deserialize(deserializer)?;
+    Ok(Restarts {
+        largest: statuses
+            .unwrap_or_default()
+            .iter()
+            .map(|status| status.restart_count)
+            .max()
+            .unwrap_or_default(),
+    })
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+    #[derive(Deserialize)]
+    struct PodIp {
+        #[serde(default)]
+        ip: Box<str>,
+    }
+    let ips: Option<Vec<PodIp>> = Option::deserialize(deserializer)?;
+    Ok(ips
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|entry| entry.ip.parse().ok())
+        .collect())
+}

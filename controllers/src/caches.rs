@@ -1,0 +1,145 @@
+//! The caches that the controllers share: one watch a kind, started by the first controller that asks for it.
+
+use crate::api::{Deployment, EndpointSlice, Lease, Namespace, Node, Pod, ReplicaSet, Service};
+use machinery::cache::Cache;
+use machinery::client::Client;
+use machinery::meta::{Istr, Object, PartialObject, Resource, resources};
+use std::sync::OnceLock;
+use tokio_util::sync::CancellationToken;
+
+/// Objects by the uid of their controller; those without one by `orphan/NAMESPACE`.
+pub const BY_OWNER: &str = "owner";
+/// Objects by namespace.
+pub const BY_NAMESPACE: &str = "namespace";
+/// Pods by node; those without one by the empty name.
+pub const BY_NODE: &str = "node";
+/// EndpointSlices by `NAMESPACE/SERVICE`.
+pub const BY_SERVICE: &str = "service";
+
+/// The value of [`BY_OWNER`] for objects of a namespace that nothing controls.
+pub fn orphans_of(namespace: &str) -> String {
+    format!("orphan/{namespace}")
+}
+
+fn owner<K: Object>(object: &K) -> Vec<Istr> {
+    let meta = object.meta();
+    vec![
+        meta.controller()
+            .map_or_else(|| orphans_of(&meta.namespace).into(), |owner| owner.uid.clone()),
+    ]
+}
+
+fn namespace<K: Object>(object: &K) -> Vec<Istr> {
+    vec![object.meta().namespace.clone()]
+}
+
+pub struct Caches {
+    client: Client,
+    stop: CancellationToken,
+    pods: OnceLock<Cache<Pod>>,
+    replica_sets: OnceLock<Cache<ReplicaSet>>,
+    deployments: OnceLock<Cache<Deployment>>,
+    services: OnceLock<Cache<Service>>,
+    endpoint_slices: OnceLock<Cache<EndpointSlice>>,
+    nodes: OnceLock<Cache<Node>>,
+    leases: OnceLock<Cache<Lease>>,
+    namespaces: OnceLock<Cache<Namespace>>,
+    service_accounts: OnceLock<Cache<PartialObject>>,
+}
+
+impl Caches {
+    /// Caches fed by `client` until `stop`.
+    pub fn new(client: &Client, stop: &CancellationToken) -> Self {
+        Self {
+            client: client.clone(),
+            stop: stop.clone(),
+            pods: OnceLock::new(),
+            replica_sets: OnceLock::new(),
+            deployments: OnceLock::new(),
+            services: OnceLock::new(),
+            endpoint_slices: OnceLock::new(),
+            nodes: OnceLock::new(),
+            leases: OnceLock::new(),
+            namespaces: OnceLock::new(),
+            service_accounts: OnceLock::new(),
+        }
+    }
+
+    fn plain<K: Object>(&self, resource: &Resource) -> Cache<K> {
+        Cache::builder(&self.client, resource).start(&self.stop)
+    }
+
+    pub fn pods(&self) -> &Cache<Pod> {
+        self.pods.get_or_init(|| {
+            Cache::builder(&self.client, &resources::PODS)
+                .index(BY_OWNER, owner)
+                .index(BY_NAMESPACE, namespace)
+                .index(BY_NODE, |pod: &Pod| vec![pod.spec.node_name.clone()])
+                .start(&self.stop)
+        })
+    }
+
+    pub fn replica_sets(&self) -> &Cache<ReplicaSet> {
+        self.replica_sets.get_or_init(|| {
+            Cache::builder(&self.client, &resources::REPLICA_SETS)
+                .index(BY_OWNER, owner)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn deployments(&self) -> &Cache<Deployment> {
+        self.deployments.get_or_init(|| {
+            Cache::builder(&self.client, &resources::DEPLOYMENTS)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn services(&self) -> &Cache<Service> {
+        self.services.get_or_init(|| {
+            Cache::builder(&self.client, &resources::SERVICES)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn endpoint_slices(&self) -> &Cache<EndpointSlice> {
+        self.endpoint_slices.get_or_init(|| {
+            Cache::builder(&self.client, &resources::ENDPOINT_SLICES)
+                .index(BY_SERVICE, |slice: &EndpointSlice| {
+                    slice
+                        .service()
+                        .map(|key| key.to_string().into())
+                        .into_iter()
+                        .collect()
+                })
+                .start(&self.stop)
+        })
+    }
+
+    pub fn nodes(&self) -> &Cache<Node> {
+        self.nodes.get_or_init(|| self.plain(&resources::NODES))
+    }
+
+    /// The leases of nodes.
+    pub fn leases(&self) -> &Cache<Lease> {
+        self.leases.get_or_init(|| {
+            Cache::builder(&self.client, &resources::LEASES)
+                .namespace("kube-node-lease")
+                .start(&self.stop)
+        })
+    }
+
+    pub fn namespaces(&self) -> &Cache<Namespace> {
+        self.namespaces.get_or_init(|| self.plain(&resources::NAMESPACES))
+    }
+
+    pub fn service_accounts(&self) -> &Cache<PartialObject> {
+        self.service_accounts.get_or_init(|| {
+            Cache::builder(&self.client, &resources::SERVICE_ACCOUNTS)
+                .metadata_only()
+                .start(&self.stop)
+        })
+    }
+}

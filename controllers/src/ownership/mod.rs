@@ -1,0 +1,15 @@
+//! Who owns what, and what we have written but not yet seen.
+//!
+//! ```text
+//! owner + candidates  -> claim        -> own | adopt | release | ignore
+//! creates, deletes    -> expectations -> whether the cache shows them all
+//! updates             -> consistency  -> whether the cache shows the newest
+//! ```
+
+mod claim;
+mod consistency;
+mod expectations;
+
+pub use claim::{Claim, Claimant, adoption_patch, claim, release_patch};
+pub use consistency::Consistency;
+pub use expectations::{Expectations, TIMEOUT};
