@@ -52,6 +52,13 @@ pub enum Command {
         #[arg(long)]
         node: Option<String>,
     },
+    /// Start a component again, from its file as it is now.
+    Restart {
+        component: Component,
+        /// Only on this node.
+        #[arg(long)]
+        node: Option<String>,
+    },
     /// Run kubectl on the cluster.
     Kubectl {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -10,6 +10,7 @@ use super::args::{Args, Command};
 use super::{places, status};
 use crate::assets;
 use crate::cluster::progress::Progress;
+use crate::cluster::swap::Change;
 use crate::cluster::{down, swap, up, upstream};
 use crate::machine::{launch, preflight};
 use crate::plan::choice::{Component, Use};
@@ -34,7 +35,23 @@ pub fn run(args: Args) -> Result<ExitCode> {
             origin,
             node,
         } => {
-            let work = swap::swap(&folder, component, origin, node.as_deref(), Progress::new());
+            let work = swap::swap(
+                &folder,
+                component,
+                Change::To(origin),
+                node.as_deref(),
+                Progress::new(),
+            );
+            runtime()?.block_on(work)?;
+        }
+        Command::Restart { component, node } => {
+            let work = swap::swap(
+                &folder,
+                component,
+                Change::Restart,
+                node.as_deref(),
+                Progress::new(),
+            );
             runtime()?.block_on(work)?;
         }
         Command::Kubectl { args } => return kubectl(&folder, &args),

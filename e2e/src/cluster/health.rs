@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use http::Uri;
+use http::uri::PathAndQuery;
 use tokio::runtime::Builder;
 
 use crate::machine::enter;
@@ -30,7 +31,8 @@ pub fn get(machine: u32, url: &str) -> Result<String> {
             .context("starting a runtime")?;
         runtime.block_on(async {
             let path = url.path().to_owned();
-            let mut config = kube::Config::new(url);
+            // A client would put the path of its server before each request's.
+            let mut config = kube::Config::new(server(url)?);
             config.accept_invalid_certs = true;
             config.connect_timeout = Some(std::time::Duration::from_secs(2));
             config.read_timeout = Some(std::time::Duration::from_secs(5));
@@ -39,4 +41,10 @@ pub fn get(machine: u32, url: &str) -> Result<String> {
             client.request_text(request).await.map_err(|error| anyhow!(error))
         })
     })
+}
+
+fn server(url: Uri) -> Result<Uri> {
+    let mut parts = url.into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    Ok(Uri::from_parts(parts)?)
 }

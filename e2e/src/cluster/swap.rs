@@ -20,39 +20,64 @@ use crate::supervisor::client::Supervisor;
 /// How long a program may take to end when asked.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Gives `component` to `origin`, on `node` or wherever it runs, and waits until it works.
+/// What is to be done with a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The program of this side takes over, where it does not run already.
+    To(Origin),
+    /// The same side's program is started again, from its file as it is now.
+    Restart,
+}
+
+/// Changes `component` on `node`, or wherever it runs, and waits until it works.
 pub async fn swap(
     folder: &Folder,
     component: Component,
-    origin: Origin,
+    change: Change,
     node: Option<&str>,
     progress: Progress,
 ) -> Result<()> {
     let _lock = Lock::take(folder)?;
     let mut state = State::expect(folder)?;
     let site = state.site(folder.clone());
-    let on = places(component, node, state.nodes)?;
-    let binary = site.binary(component, origin);
-    if !binary.exists() {
-        bail!("{} is not there: `make build` makes it", binary.display());
-    }
     let mut supervisor = Supervisor::connect(folder)?;
-    for machine in on {
-        if state.choices.origin(component, &machine) == origin {
-            progress.say(&format!("{} is {origin} already", component.instance(&machine)));
-            continue;
+    for machine in places(component, node, state.nodes)? {
+        let (instance, now) = (
+            component.instance(&machine),
+            state.choices.origin(component, &machine),
+        );
+        let origin = match change {
+            Change::To(origin) if origin == now => {
+                progress.say(&format!("{instance} is {origin} already"));
+                continue;
+            }
+            Change::To(origin) => origin,
+            Change::Restart => now,
+        };
+        let binary = site.binary(component, origin);
+        if !binary.exists() {
+            bail!("{} is not there: `make build` makes it", binary.display());
         }
         let since = Instant::now();
-        replace(&site, &mut supervisor, component, origin, &machine).await?;
+        let client = super::client(&folder.kubeconfig()).await?;
+        let before = holder(&client, component).await?;
+        if supervisor
+            .programs()?
+            .iter()
+            .any(|program| program.instance == instance)
+        {
+            supervisor.stop_program(&instance, GRACE)?;
+        }
         state.choices.swap(component, origin, Some(&machine));
         state.write(folder)?;
+        supervisor.start_program(program::component(&site, component, origin, &machine))?;
+        works(&site, &mut supervisor, component, &machine, before.as_deref()).await?;
         progress.say(&format!(
-            "{} is {origin} now ({:.1} s)",
-            component.instance(&machine),
+            "{instance} is {origin} now ({:.1} s)",
             since.elapsed().as_secs_f64()
         ));
     }
-    if node.is_none() {
+    if let (None, Change::To(origin)) = (node, change) {
         state.choices.swap(component, origin, None);
         state.write(folder)?;
     }
@@ -73,20 +98,6 @@ fn places(component: Component, node: Option<&str>, nodes: u8) -> Result<Vec<Str
     }
 }
 
-async fn replace(
-    site: &Site,
-    supervisor: &mut Supervisor,
-    component: Component,
-    origin: Origin,
-    machine: &str,
-) -> Result<()> {
-    let instance = component.instance(machine);
-    let before = holder(site, component).await?;
-    supervisor.stop_program(&instance, GRACE)?;
-    supervisor.start_program(program::component(site, component, origin, machine))?;
-    works(site, supervisor, component, machine, before.as_deref()).await
-}
-
 /// Waits until `component` on `machine` is healthy and, where only one may lead, leads under another name than `before`.
 pub async fn works(
     site: &Site,
@@ -104,15 +115,17 @@ pub async fn works(
     let wait = Wait {
         what: &what,
         patience: Duration::from_secs(60),
+        pause: Duration::from_millis(250),
         programs: &programs,
     };
+    let client = super::client(&site.folder.kubeconfig()).await?;
     wait.until(supervisor, || async {
         let asked =
             tokio::task::spawn_blocking(move || health::get(first, health::endpoint(component))).await;
         asked
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{error:#}"))?;
-        let now = holder(site, component)
+        let now = holder(&client, component)
             .await
             .map_err(|error| format!("{error:#}"))?;
         match (&now, before) {
@@ -124,11 +137,11 @@ pub async fn works(
 }
 
 /// Who leads, for components of which one may.
-pub async fn holder(site: &Site, component: Component) -> Result<Option<String>> {
+pub async fn holder(client: &kube::Client, component: Component) -> Result<Option<String>> {
     if component.on_nodes() {
         return Ok(None);
     }
-    let leases: Api<Lease> = Api::namespaced(super::client(&site.folder.kubeconfig()).await?, "kube-system");
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-system");
     let lease = leases
         .get_opt(component.program())
         .await

@@ -25,6 +25,9 @@ use crate::supervisor::client::Supervisor;
 use crate::supervisor::protocol::Request;
 use crate::supervisor::record::Record;
 
+/// Between two looks at something that is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What is wanted of a new rig.
 pub struct Options {
     pub site: Site,
@@ -242,6 +245,7 @@ async fn api_ready(site: &Site, supervisor: &mut Supervisor) -> Result<()> {
     let wait = Wait {
         what: "kube-apiserver is ready",
         patience: Duration::from_secs(90),
+        pause: PAUSE,
         programs: &programs,
     };
     let client = super::client(&site.folder.kubeconfig()).await?;
@@ -269,6 +273,7 @@ pub async fn nodes_ready(site: &Site, supervisor: &mut Supervisor, count: u8) ->
     let wait = Wait {
         what: &what,
         patience: Duration::from_secs(120),
+        pause: PAUSE,
         programs: &programs,
     };
     let nodes: Api<Node> = Api::all(super::client(&site.folder.kubeconfig()).await?);
@@ -309,6 +314,7 @@ async fn dns_ready(site: &Site, supervisor: &mut Supervisor, nodes: &[String]) -
     let wait = Wait {
         what: "CoreDNS is rolled out",
         patience: Duration::from_secs(120),
+        pause: PAUSE,
         programs: &programs,
     };
     let deployments: Api<Deployment> =

@@ -19,6 +19,8 @@ pub struct Wait<'a> {
     /// `both nodes are Ready`.
     pub what: &'a str,
     pub patience: Duration,
+    /// Between two probes.
+    pub pause: Duration,
     /// Instances whose end or log explains a failure.
     pub programs: &'a [String],
 }
@@ -59,7 +61,7 @@ impl Wait<'_> {
                     self.patience
                 );
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(self.pause).await;
         }
     }
 }
