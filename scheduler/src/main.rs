@@ -1,1 +1,7 @@
-fn main() {}
+//! kube-scheduler.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kube_scheduler::run::main()
+}

@@ -1,0 +1,151 @@
+//! A set of rows as a bit set, one bit a node.
+
+use super::RowId;
+
+/// A set of node rows. Rows beyond its length are not members; inserting grows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowSet {
+    words: Vec<u64>,
+}
+
+impl RowSet {
+    /// An empty set with room for `rows` rows.
+    pub fn with_rows(rows: usize) -> Self {
+        Self {
+            words: vec![0; rows.div_ceil(64)],
+        }
+    }
+
+    /// The set of just these rows.
+    pub fn of(rows: impl IntoIterator<Item = RowId>) -> Self {
+        let mut set = Self::default();
+        for row in rows {
+            set.insert(row);
+        }
+        set
+    }
+
+    /// Makes room for `rows` rows; new ones are not members.
+    pub fn grow(&mut self, rows: usize) {
+        let words = rows.div_ceil(64);
+        if self.words.len() < words {
+            self.words.resize(words, 0);
+        }
+    }
+
+    pub fn contains(&self, row: RowId) -> bool {
+        self.words
+            .get(row.0 as usize / 64)
+            .is_some_and(|word| word & (1 << (row.0 % 64)) != 0)
+    }
+
+    pub fn insert(&mut self, row: RowId) {
+        self.grow(row.0 as usize + 1);
+        self.words[row.0 as usize / 64] |= 1 << (row.0 % 64);
+    }
+
+    pub fn remove(&mut self, row: RowId) {
+        if let Some(word) = self.words.get_mut(row.0 as usize / 64) {
+            *word &= !(1 << (row.0 % 64));
+        }
+    }
+
+    /// Inserts or removes.
+    pub fn assign(&mut self, row: RowId, member: bool) {
+        if member {
+            self.insert(row)
+        } else {
+            self.remove(row)
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    /// The member, when there is exactly one.
+    pub fn single(&self) -> Option<RowId> {
+        let mut rows = self.iter();
+        let first = rows.next()?;
+        rows.next().is_none().then_some(first)
+    }
+
+    /// Keeps the rows that are in `other` too.
+    pub fn intersect(&mut self, other: &RowSet) {
+        for (index, word) in self.words.iter_mut().enumerate() {
+            *word &= other.words.get(index).copied().unwrap_or(0);
+        }
+    }
+
+    /// Becomes a copy of `other`, reusing the allocation.
+    pub fn copy_from(&mut self, other: &RowSet) {
+        self.words.clear();
+        self.words.extend_from_slice(&other.words);
+    }
+
+    /// The members, in order of row.
+    pub fn iter(&self) -> impl Iterator<Item = RowId> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                if rest == 0 {
+                    return None;
+                }
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                Some(RowId(index as u32 * 64 + bit))
+            })
+        })
+    }
+
+    /// Keeps the rows for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(RowId) -> bool) {
+        for (index, word) in self.words.iter_mut().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                if !keep(RowId(index as u32 * 64 + bit)) {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+    }
+}
+
+impl FromIterator<RowId> for RowSet {
+    fn from_iter<I: IntoIterator<Item = RowId>>(rows: I) -> Self {
+        Self::of(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_come_back_in_order() {
+        let set = RowSet::of([RowId(130), RowId(0), RowId(63), RowId(64)]);
+        assert_eq!(set.iter().map(|row| row.0).collect::<Vec<_>>(), [0, 63, 64, 130]);
+        assert_eq!(set.len(), 4);
+        assert!(set.contains(RowId(64)) && !set.contains(RowId(65)) && !set.contains(RowId(9999)));
+    }
+
+    #[test]
+    fn retain_and_intersect_drop_rows() {
+        let mut set = RowSet::of((0..200).map(RowId));
+        set.retain(|row| row.0 % 2 == 0);
+        set.intersect(&RowSet::of((0..100).map(RowId)));
+        assert_eq!(set.len(), 50);
+        assert_eq!(set.single(), None);
+        assert_eq!(RowSet::of([RowId(7)]).single(), Some(RowId(7)));
+    }
+}
