@@ -8,6 +8,10 @@
 //! [`model`] and most of [`nft`] are pure; [`netlink`] is the wire format they are sent in.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod config;
+pub mod conntrack;
+pub mod health;
+pub mod metrics;
 pub mod model;
 pub mod netlink;
 pub mod nft;

@@ -18,10 +18,10 @@ mod slice;
 pub use endpoints::{Candidate, candidates};
 pub use node::{Node, NodeFacts};
 pub use policy::{Chosen, choose};
-pub use resolve::resolve;
+pub use resolve::{parse_ip, parse_net, resolve};
 pub use route::{Endpoint, External, Family, PortRoute, Protocol, ServiceName};
 pub use service::{HEADLESS_LABEL, SERVICE_PROXY_NAME_LABEL, Service};
-pub use slice::{EndpointSlice, SERVICE_NAME_LABEL};
+pub use slice::{EndpointSlice, LAST_CHANGE_TRIGGER_TIME, SERVICE_NAME_LABEL};
 
 #[cfg(test)]
 mod tests;

@@ -153,7 +153,7 @@ impl Shared {
 }
 
 /// Parses an address as the API's older fields allow it: IPv4 octets may have leading zeros, which do not mean octal.
-pub(crate) fn parse_ip(text: &str) -> Option<IpAddr> {
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse() {
         return Some(match ip {
             IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
@@ -175,7 +175,7 @@ pub(crate) fn parse_ip(text: &str) -> Option<IpAddr> {
 }
 
 /// Parses a range, with host bits and surrounding blanks tolerated as the API tolerates them.
-pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
+pub fn parse_net(text: &str) -> Option<IpNet> {
     let (ip, len) = text.trim().split_once('/')?;
     IpNet::new(parse_ip(ip)?, len.parse().ok()?)
         .ok()

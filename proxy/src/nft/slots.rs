@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn places_are_kept() {
-        let cases: &[(&str, &[u8], &[u8], &[u8])] = &[
+        type Case = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
+        let cases: &[Case] = &[
             ("first", &[], &[1, 2], &[1, 2]),
             ("one more", &[2, 1], &[1, 2, 3], &[2, 1, 3]),
             ("one less in the middle", &[1, 2, 3], &[1, 3], &[1, 3]),

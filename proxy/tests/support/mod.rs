@@ -3,7 +3,7 @@
 //! ```text
 //! client 10.1.0.2 --- node 10.1.0.1 | 10.244.0.1 --- pod1 10.244.0.11, pod2 10.244.0.12 (a /32 veth each)
 //! ```
-#![allow(dead_code)]
+#![allow(dead_code, clippy::needless_pass_by_value)]
 
 use kube_proxy::model::{EndpointSlice, Family, NodeFacts, PortRoute, Service, ServiceName, resolve};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
