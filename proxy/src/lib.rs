@@ -15,3 +15,5 @@ pub mod metrics;
 pub mod model;
 pub mod netlink;
 pub mod nft;
+pub mod run;
+pub mod sync;

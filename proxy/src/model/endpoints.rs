@@ -60,3 +60,11 @@ pub fn candidates<'a>(
     }
     found.into_values().collect()
 }
+
+/// How many addresses of ready endpoints of the Service are on this node: what load balancers are told.
+pub fn local_ready(slices: &[Arc<EndpointSlice>], node: &NodeFacts, family: Family) -> usize {
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
+    let here = endpoints.filter(|e| e.ready && !node.name.is_empty() && e.node_name == node.name);
+    let addresses = here.filter_map(|e| e.address).filter(|ip| Family::of(*ip) == family);
+    addresses.collect::<std::collections::BTreeSet<_>>().len()
+}

@@ -15,7 +15,7 @@ mod route;
 mod service;
 mod slice;
 
-pub use endpoints::{Candidate, candidates};
+pub use endpoints::{Candidate, candidates, local_ready};
 pub use node::{Node, NodeFacts};
 pub use policy::{Chosen, choose};
 pub use resolve::{parse_ip, parse_net, resolve};
