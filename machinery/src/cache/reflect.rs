@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::line::Lines;
 use super::store::Cache;
 use super::watch_event::WatchEvent;
-use crate::client::{ApiError, Client, ErrorStatus, ListOptions, WatchBody};
+use crate::client::{ApiError, Client, ListOptions, WatchBody};
 use crate::meta::{Object, ObjectKey, Resource};
 
 /// Back-off between failures: upstream's reflector.
@@ -28,11 +28,11 @@ enum End {
     /// The server ended it in good order: go on where it stopped.
     Closed,
     /// The connection broke: go on where it stopped, after a pause.
-    Broken(#[allow(dead_code)] String),
+    Broken,
     /// What we know is too old to go on from: list again.
     Expired,
-    /// The server refused.
-    Refused(ErrorStatus),
+    /// The server refused, and asks for a pause at least this long.
+    Refused(Duration),
 }
 
 pub(super) struct Reflector<K> {
@@ -93,11 +93,8 @@ impl<K: Object> Reflector<K> {
                     }
                     self.failures += 1;
                 }
-                End::Closed | End::Broken(_) => self.pause(None).await,
-                End::Refused(status) => {
-                    let wait = status.details.map_or(0, |details| details.retry_after_seconds);
-                    self.pause(Some(Duration::from_secs(wait))).await;
-                }
+                End::Closed | End::Broken => self.pause(None).await,
+                End::Refused(wait) => self.pause(Some(wait)).await,
             }
         }
     }
@@ -112,8 +109,8 @@ impl<K: Object> Reflector<K> {
             tracing::warn!(resource = %self.resource, "cannot list and watch, trying again: {error}");
         }
         match error.status() {
-            Some(status) => End::Refused(status.clone()),
-            None => End::Broken(error.to_string()),
+            Some(_) => End::Refused(error.retry_after().unwrap_or_default()),
+            None => End::Broken,
         }
     }
 
@@ -226,8 +223,12 @@ impl<K: Object> Reflector<K> {
             let piece = match tokio::time::timeout_at(deadline, body.next()).await {
                 Ok(Ok(Some(piece))) => piece,
                 Ok(Ok(None)) => return End::Closed,
-                Ok(Err(cause)) => return End::Broken(cause.to_string()),
-                Err(_) => return End::Broken("the watch outlived its time".into()),
+                Ok(Err(cause)) => {
+                    tracing::debug!(resource = %self.resource, "the watch broke: {cause}");
+                    return End::Broken;
+                }
+                // The server was to end it long ago: the connection is dead.
+                Err(_) => return End::Broken,
             };
             if let Err(end) = lines.feed(&piece, |line| self.event(line, &mut listing)) {
                 return end;
@@ -278,7 +279,8 @@ impl<K: Object> Reflector<K> {
             WatchEvent::Error(status) if status.code == 410 => return Err(End::Expired),
             WatchEvent::Error(status) => {
                 tracing::debug!(resource = %self.resource, "the watch ended with: {}", status.message);
-                return Err(End::Refused(status));
+                let wait = status.details.map_or(0, |details| details.retry_after_seconds);
+                return Err(End::Refused(Duration::from_secs(wait)));
             }
         }
         Ok(())

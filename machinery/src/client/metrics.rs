@@ -45,9 +45,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Where clients count unless they are told otherwise.
+    /// Where clients count unless they are told otherwise: the process's registry shows it.
     pub fn global() -> &'static Metrics {
-        static GLOBAL: std::sync::LazyLock<Metrics> = std::sync::LazyLock::new(Metrics::default);
+        static GLOBAL: std::sync::LazyLock<Metrics> = std::sync::LazyLock::new(|| {
+            let metrics = Metrics::default();
+            crate::metrics::with_registry(|registry| metrics.register(registry));
+            metrics
+        });
         &GLOBAL
     }
 

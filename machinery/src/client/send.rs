@@ -380,7 +380,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     while let Some(error) = next {
         let said = error.to_string();
         // hyper's "client error (Connect)" says nothing that its cause does not.
-        if !text.contains(&said) && !(said.starts_with("client error (") && error.source().is_some()) {
+        let empty = said.starts_with("client error (") && error.source().is_some();
+        if !text.contains(&said) && !empty {
             if !text.is_empty() {
                 text.push_str(": ");
             }

@@ -21,9 +21,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Where elections count.
+    /// Where elections count: the process's registry shows it.
     pub fn global() -> &'static Metrics {
-        static GLOBAL: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+        static GLOBAL: LazyLock<Metrics> = LazyLock::new(|| {
+            let metrics = Metrics::default();
+            crate::metrics::with_registry(|registry| metrics.register(registry));
+            metrics
+        });
         &GLOBAL
     }
 

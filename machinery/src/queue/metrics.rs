@@ -54,9 +54,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Where queues count unless they are told otherwise.
+    /// Where queues count unless they are told otherwise: the process's registry shows it.
     pub fn global() -> &'static Metrics {
-        static GLOBAL: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+        static GLOBAL: LazyLock<Metrics> = LazyLock::new(|| {
+            let metrics = Metrics::default();
+            crate::metrics::with_registry(|registry| metrics.register(registry));
+            metrics
+        });
         &GLOBAL
     }
 

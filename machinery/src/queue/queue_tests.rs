@@ -92,7 +92,7 @@ async fn ten_thousand_keys_each_worked_on_alone_and_none_forgotten() {
                     *tried == 1
                 };
                 // Every tenth fails once.
-                if first && key % 10 == 0 {
+                if first && key.is_multiple_of(10) {
                     Err("flaky")
                 } else {
                     Ok(Next::Done)
@@ -121,7 +121,7 @@ async fn ten_thousand_keys_each_worked_on_alone_and_none_forgotten() {
         adder.await.unwrap();
     }
     let deadline = Instant::now() + Duration::from_secs(30);
-    while (0..KEYS).any(|key| tries.lock()[key as usize] < 1 + u8::from(key % 10 == 0)) {
+    while (0..KEYS).any(|key| tries.lock()[key as usize] < 1 + u8::from(key.is_multiple_of(10))) {
         assert!(Instant::now() < deadline, "some keys were never worked on");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
