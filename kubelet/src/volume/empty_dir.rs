@@ -151,10 +151,10 @@ pub(crate) fn make(
     if is_there && ready.exists() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(folder.parent().unwrap_or(folder))?;
+    // POD/volumes is the kubelet's alone; the plugins' folders in it are as upstream leaves them.
+    if let Some(volumes) = folder.parent().and_then(Path::parent) {
+        DirBuilder::new().recursive(true).mode(0o750).create(volumes)?;
+    }
     DirBuilder::new().recursive(true).create(folder)?;
     fs::set_permissions(folder, Permissions::from_mode(mode.unwrap_or(MODE)))?;
     match medium {
