@@ -28,7 +28,10 @@ pub fn main() -> anyhow::Result<()> {
     let flags = PROGRAM.parse()?;
     let mut file = load(&flags)?;
     logging(&file)?.start();
-    flags.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    flags
+        .warnings()
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
     if flags.boolean("cleanup").unwrap_or(false) {
         return cleanup();
     }
@@ -70,14 +73,19 @@ fn logging(file: &File) -> anyhow::Result<Logging> {
         Some("json") => LogFormat::Json,
         Some(other) => bail!("logging.format: {other:?} is neither text nor json"),
     };
-    Ok(Logging { verbosity: logging.verbosity.unwrap_or(0), format })
+    Ok(Logging {
+        verbosity: logging.verbosity.unwrap_or(0),
+        format,
+    })
 }
 
 /// Removes both families' tables, whoever made them.
 fn cleanup() -> anyhow::Result<()> {
     let mut kernel = Kernel::open()?;
     for family in Family::ALL {
-        kernel.delete_table(family).with_context(|| format!("removing the {family} rules of kube-proxy"))?;
+        kernel
+            .delete_table(family)
+            .with_context(|| format!("removing the {family} rules of kube-proxy"))?;
     }
     Ok(())
 }
@@ -134,7 +142,12 @@ fn client_config(config: &Config, flags: &Flags) -> anyhow::Result<client::Confi
 
 fn node_name(config: &Config) -> String {
     let of_host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    config.hostname_override.clone().unwrap_or_else(of_host).trim().to_lowercase()
+    config
+        .hostname_override
+        .clone()
+        .unwrap_or_else(of_host)
+        .trim()
+        .to_lowercase()
 }
 
 async fn serve(config: Config, client: client::Config, configz: serde_json::Value) -> anyhow::Result<()> {
@@ -143,19 +156,33 @@ async fn serve(config: Config, client: client::Config, configz: serde_json::Valu
     let metrics = Metrics::register();
     let client = Client::new(client)?;
     let name = node_name(&config);
-    let families: Vec<Family> =
-        Family::ALL.into_iter().filter(|family| *family == Family::Ipv4 || ipv6_enabled()).collect();
-    tracing::info!(version = machinery::component::version::KUBERNETES, node = name, ?families, "kube-proxy");
+    let families: Vec<Family> = Family::ALL
+        .into_iter()
+        .filter(|family| *family == Family::Ipv4 || ipv6_enabled())
+        .collect();
+    tracing::info!(
+        version = machinery::component::version::KUBERNETES,
+        node = name,
+        ?families,
+        "kube-proxy"
+    );
 
     let health: health::Shared = Arc::new(Mutex::new(health::Health::new(config.sync_period * 2)));
     let recorder = Recorder::series(&client, "kube-proxy", &name, &stop);
-    let node = ObjectRef { kind: "Node".into(), name: name.as_str().into(), api_version: "v1".into(), ..ObjectRef::default() };
+    let node = ObjectRef {
+        kind: "Node".into(),
+        name: name.as_str().into(),
+        api_version: "v1".into(),
+        ..ObjectRef::default()
+    };
     serve_http(&config, &health, &metrics, configz, &recorder, &node, &stop)?;
 
     let watches = Watches::start(&client, &name, &stop);
     let proxier = Proxier::new(config, name, &families, watches, health.clone(), metrics, &stop)?;
     let now = Timestamp::now();
-    families.iter().for_each(|family| health.lock().updated(*family, now));
+    families
+        .iter()
+        .for_each(|family| health.lock().updated(*family, now));
     recorder.event(&node, EventType::Normal, "Starting", "StartKubeProxy", "");
     proxier.run(stop).await;
     Ok(())
@@ -171,13 +198,29 @@ fn serve_http(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let ports = [
-        ("health", config.healthz, health::proxy_router(health, metrics), "FailedToStartProxierHealthcheck"),
-        ("metrics", config.metrics, health::metrics_router(configz), "FailedToStartMetricServer"),
+        (
+            "health",
+            config.healthz,
+            health::proxy_router(health, metrics),
+            "FailedToStartProxierHealthcheck",
+        ),
+        (
+            "metrics",
+            config.metrics,
+            health::metrics_router(configz),
+            "FailedToStartMetricServer",
+        ),
     ];
     for (what, address, router, reason) in ports {
         let Some(address) = address else { continue };
         health::serve_until(what, address, router, config.bind_hard_fail, stop).inspect_err(|error| {
-            recorder.event(node, EventType::Warning, reason, "StartKubeProxy", error.to_string());
+            recorder.event(
+                node,
+                EventType::Warning,
+                reason,
+                "StartKubeProxy",
+                error.to_string(),
+            );
         })?;
     }
     Ok(())

@@ -119,7 +119,9 @@ impl Keeper {
                 }
                 true
             }
-            Credentials::None | Credentials::Live(_) | Credentials::Token(_) | Credentials::Basic { .. } => false,
+            Credentials::None | Credentials::Live(_) | Credentials::Token(_) | Credentials::Basic { .. } => {
+                false
+            }
         }
     }
 }

@@ -273,7 +273,7 @@ impl Program {
     pub fn markdown(&self) -> String {
         let mut flags: Vec<_> = self.all().collect();
         flags.sort_unstable_by_key(|flag| flag.name);
-        let mut text = format!("## {}\n\n| flag | effect |\n|---|---|\n", self.name);
+        let mut text = format!("# Flags of {}\n\n| flag | effect |\n|---|---|\n", self.name);
         for flag in flags {
             let help = flag.help.replace('|', "\\|");
             let none = if flag.works { "" } else { "none: " };

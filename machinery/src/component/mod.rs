@@ -9,6 +9,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod document;
 pub mod flags;
 pub mod gates;
 pub mod logging;

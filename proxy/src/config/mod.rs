@@ -11,7 +11,7 @@
 mod addresses;
 mod effective;
 mod file;
-mod flags;
+pub mod flags;
 mod overlay;
 
 pub use addresses::{NodePortRange, ranges_for};

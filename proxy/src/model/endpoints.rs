@@ -65,6 +65,8 @@ pub fn candidates<'a>(
 pub fn local_ready(slices: &[Arc<EndpointSlice>], node: &NodeFacts, family: Family) -> usize {
     let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
     let here = endpoints.filter(|e| e.ready && !node.name.is_empty() && e.node_name == node.name);
-    let addresses = here.filter_map(|e| e.address).filter(|ip| Family::of(*ip) == family);
+    let addresses = here
+        .filter_map(|e| e.address)
+        .filter(|ip| Family::of(*ip) == family);
     addresses.collect::<std::collections::BTreeSet<_>>().len()
 }

@@ -108,15 +108,24 @@ impl FamilySync {
         let Some(batch) = self.table.reap() else { return };
         if let Err(error) = kernel.commit(batch) {
             tracing::warn!(family = %self.family, %error, "deleting chains that are not used any more");
-            self.metrics.cleanup_failures.get_or_create(&of(self.family)).inc();
+            self.metrics
+                .cleanup_failures
+                .get_or_create(&of(self.family))
+                .inc();
             self.unknown = true;
         }
     }
 
     fn commit(&self, kernel: &mut Kernel, batch: Batch) -> Result<(), CommitError> {
         let labels = of(self.family);
-        self.metrics.transaction_changes.get_or_create(&labels).set(batch.changes() as i64);
-        self.metrics.transaction_bytes.get_or_create(&labels).set(batch.len() as i64);
+        self.metrics
+            .transaction_changes
+            .get_or_create(&labels)
+            .set(batch.changes() as i64);
+        self.metrics
+            .transaction_bytes
+            .get_or_create(&labels)
+            .set(batch.len() as i64);
         kernel.commit(batch).inspect_err(|_| {
             self.metrics.sync_failures.get_or_create(&labels).inc();
         })
@@ -125,11 +134,24 @@ impl FamilySync {
     fn observe(&self, full: bool, start: Instant) {
         let labels = of(self.family);
         let took = start.elapsed();
-        let kind = if full { &self.metrics.full_sync } else { &self.metrics.partial_sync };
+        let kind = if full {
+            &self.metrics.full_sync
+        } else {
+            &self.metrics.partial_sync
+        };
         kind.get_or_create(&labels).observe(took.as_secs_f64());
-        self.metrics.sync.get_or_create(&labels).observe(took.as_secs_f64());
-        self.metrics.last_sync.get_or_create(&labels).set(seconds(Timestamp::now()));
-        for (policy, count) in [("internal", self.without_local.0), ("external", self.without_local.1)] {
+        self.metrics
+            .sync
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        self.metrics
+            .last_sync
+            .get_or_create(&labels)
+            .set(seconds(Timestamp::now()));
+        for (policy, count) in [
+            ("internal", self.without_local.0),
+            ("external", self.without_local.1),
+        ] {
             let mut labels = labels.clone();
             labels.insert(0, ("traffic_policy", policy.to_owned()));
             self.metrics.no_local_endpoints.get_or_create(&labels).set(count);
@@ -147,6 +169,11 @@ impl FamilySync {
 
 /// How many ports have endpoints, but none that internal or external traffic may use here.
 fn without_local(routes: &[PortRoute]) -> (i64, i64) {
-    let count = |usable: fn(&PortRoute) -> bool| routes.iter().filter(|r| r.has_endpoints && !usable(r)).count() as i64;
-    (count(PortRoute::has_internal_endpoints), count(PortRoute::has_external_endpoints))
+    let count = |usable: fn(&PortRoute) -> bool| {
+        routes.iter().filter(|r| r.has_endpoints && !usable(r)).count() as i64
+    };
+    (
+        count(PortRoute::has_internal_endpoints),
+        count(PortRoute::has_external_endpoints),
+    )
 }

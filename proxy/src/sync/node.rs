@@ -45,7 +45,10 @@ mod tests {
         let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 10.1.0.0/24 2 0 2\n        |-- 10.1.0.0\n           /24 link UNICAST\n        |-- 10.1.0.1\n           /32 host LOCAL\n        |-- 10.1.0.255\n           /32 link BROADCAST\n";
         assert_eq!(local_ipv4(trie).collect::<Vec<_>>(), [Ipv4Addr::new(10, 1, 0, 1)]);
         let list = "fd010000000000000000000000000001 02 40 00 80 eth0\n00000000000000000000000000000001 01 80 10 80 lo\n";
-        assert_eq!(ipv6(list).map(|ip| ip.to_string()).collect::<Vec<_>>(), ["fd01::1", "::1"]);
+        assert_eq!(
+            ipv6(list).map(|ip| ip.to_string()).collect::<Vec<_>>(),
+            ["fd01::1", "::1"]
+        );
         assert!(interface_addresses().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
 }

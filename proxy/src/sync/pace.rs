@@ -18,7 +18,9 @@ pub fn distance(took: Duration, minimum: Option<Duration>) -> Duration {
 
 /// How long to wait after so many failures in a row.
 pub fn back_off(failures: u32, longest: Duration) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
+    FIRST_RETRY
+        .saturating_mul(1 << failures.saturating_sub(1).min(16))
+        .min(longest)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-use crate::metrics::{Metrics, of};
 use crate::health;
+use crate::metrics::{Metrics, of};
 use crate::model::{Family, ServiceName};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -40,14 +40,19 @@ impl Pending {
             health: health.clone(),
             families: families.to_vec(),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     pub fn service(&self, service: ServiceName) {
         self.inner.metrics.service_changes.inc();
         let mut changes = self.inner.changes.lock();
         changes.services.insert(service);
-        self.inner.metrics.service_changes_pending.set(changes.services.len() as i64);
+        self.inner
+            .metrics
+            .service_changes_pending
+            .set(changes.services.len() as i64);
         drop(changes);
         self.wake();
     }
@@ -57,7 +62,10 @@ impl Pending {
         let mut changes = self.inner.changes.lock();
         changes.services.insert(service);
         changes.triggers.extend(trigger);
-        self.inner.metrics.endpoint_changes_pending.set(changes.services.len() as i64);
+        self.inner
+            .metrics
+            .endpoint_changes_pending
+            .set(changes.services.len() as i64);
         drop(changes);
         self.wake();
     }
@@ -84,7 +92,11 @@ impl Pending {
         let mut health = self.inner.health.lock();
         for family in &self.inner.families {
             health.queued(*family, now);
-            self.inner.metrics.last_queued.get_or_create(&of(*family)).set(seconds(now));
+            self.inner
+                .metrics
+                .last_queued
+                .get_or_create(&of(*family))
+                .set(seconds(now));
         }
         drop(health);
         self.inner.notify.notify_one();

@@ -57,10 +57,15 @@ impl Proxier {
             FamilySync::new(Settings::new(*family), ports, &metrics)
         };
         Ok(Self {
-            facts: NodeFacts { name: node_name.as_str().into(), zone: None },
+            facts: NodeFacts {
+                name: node_name.as_str().into(),
+                zone: None,
+            },
             families: families.iter().map(sync).collect(),
             kernel: Kernel::open()?,
-            sweeper: Sweeper::open().inspect_err(|error| tracing::warn!(%error, "stale UDP flows stay")).ok(),
+            sweeper: Sweeper::open()
+                .inspect_err(|error| tracing::warn!(%error, "stale UDP flows stay"))
+                .ok(),
             node_ips: Vec::new(),
             failures: 0,
             config,
@@ -96,7 +101,9 @@ impl Proxier {
             };
             if next_reap.is_some_and(|at| start >= at) {
                 next_reap = None;
-                self.families.iter_mut().for_each(|family| family.reap(&mut self.kernel));
+                self.families
+                    .iter_mut()
+                    .for_each(|family| family.reap(&mut self.kernel));
             }
             if next_reap.is_none() && self.families.iter().any(FamilySync::has_stale_chains) {
                 next_reap = Some(Instant::now() + REAP_AFTER);
@@ -117,7 +124,12 @@ impl Proxier {
     /// Marks all there is, in the cluster and in the tables, and makes the tables anew.
     fn everything(&mut self, changes: &mut Changes) {
         changes.surroundings = true;
-        changes.services.extend(self.watches.services().iter().map(|service| service.metadata.key()));
+        changes.services.extend(
+            self.watches
+                .services()
+                .iter()
+                .map(|service| service.metadata.key()),
+        );
         for family in &mut self.families {
             changes.services.extend(family.services().cloned());
             family.forget();
@@ -129,7 +141,13 @@ impl Proxier {
         let mut services: Option<FxHashSet<ServiceName>> = None;
         if changes.surroundings && self.observe_node() {
             // Topology decides about the endpoints of every Service.
-            services = Some(self.watches.services().iter().map(|service| service.metadata.key()).collect());
+            services = Some(
+                self.watches
+                    .services()
+                    .iter()
+                    .map(|service| service.metadata.key())
+                    .collect(),
+            );
         }
         let services = services.as_ref().unwrap_or(&changes.services);
         let mut well = true;
@@ -153,7 +171,11 @@ impl Proxier {
 
     fn resolve(&self, name: &ServiceName, family: Family) -> Change {
         let Some(service) = self.watches.service(name) else {
-            return Change { service: name.clone(), routes: Vec::new(), health: None };
+            return Change {
+                service: name.clone(),
+                routes: Vec::new(),
+                health: None,
+            };
         };
         let slices = self.watches.slices(name);
         let routes = resolve(&service, &slices, &self.facts, family);
@@ -161,13 +183,19 @@ impl Proxier {
             .health_check_port()
             .filter(|_| !routes.is_empty())
             .map(|port| (port, local_ready(&slices, &self.facts, family)));
-        Change { service: name.clone(), routes, health }
+        Change {
+            service: name.clone(),
+            routes,
+            health,
+        }
     }
 
     /// Takes over what the Node and the ranges of ClusterIPs say. True when every Service is to be resolved again.
     fn observe_node(&mut self) -> bool {
         let node = self.watches.node();
-        self.health.lock().set_node_eligible(node.as_ref().is_some_and(|n| n.is_eligible()));
+        self.health
+            .lock()
+            .set_node_eligible(node.as_ref().is_some_and(|n| n.is_eligible()));
         let zone = node.as_ref().and_then(|n| n.zone());
         let moved = zone != self.facts.zone;
         self.facts.zone = zone;
@@ -183,23 +211,32 @@ impl Proxier {
         let cidrs = self.watches.service_cidrs();
         for family in &mut self.families {
             let settings =
-                self.config.settings(family.family(), &self.node_ips, &pod_cidrs, &cidrs, &interfaces);
+                self.config
+                    .settings(family.family(), &self.node_ips, &pod_cidrs, &cidrs, &interfaces);
             family.set_settings(settings);
         }
         moved
     }
 
     fn sweep(&mut self, family: Family, stale: &Stale) {
-        let Some(sweeper) = self.sweeper.as_mut().filter(|_| !stale.is_empty()) else { return };
+        let Some(sweeper) = self.sweeper.as_mut().filter(|_| !stale.is_empty()) else {
+            return;
+        };
         let start = Instant::now();
         match sweeper.sweep(family, stale) {
             Ok(deleted) => {
-                self.metrics.conntrack_deleted.get_or_create(&of(family)).inc_by(deleted as u64);
+                self.metrics
+                    .conntrack_deleted
+                    .get_or_create(&of(family))
+                    .inc_by(deleted as u64);
                 tracing::debug!(%family, deleted, "stale UDP flows");
             }
             Err(error) => tracing::warn!(%error, "some UDP flows may still lead to endpoints that are gone"),
         }
-        self.metrics.conntrack_sweep.get_or_create(&of(family)).observe(start.elapsed().as_secs_f64());
+        self.metrics
+            .conntrack_sweep
+            .get_or_create(&of(family))
+            .observe(start.elapsed().as_secs_f64());
     }
 
     fn done(&self, family: Family, changes: &Changes) {
@@ -207,7 +244,10 @@ impl Proxier {
         self.health.lock().updated(family, now);
         for trigger in &changes.triggers {
             let latency = now.duration_since(*trigger).as_secs_f64();
-            self.metrics.programming.get_or_create(&of(family)).observe(latency.max(0.0));
+            self.metrics
+                .programming
+                .get_or_create(&of(family))
+                .observe(latency.max(0.0));
         }
     }
 }

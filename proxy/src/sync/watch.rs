@@ -1,6 +1,7 @@
 use super::pending::Pending;
 use crate::model::{
-    EndpointSlice, HEADLESS_LABEL, LAST_CHANGE_TRIGGER_TIME, Node, SERVICE_PROXY_NAME_LABEL, Service, ServiceName,
+    EndpointSlice, HEADLESS_LABEL, LAST_CHANGE_TRIGGER_TIME, Node, SERVICE_PROXY_NAME_LABEL, Service,
+    ServiceName,
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -59,9 +60,13 @@ impl Watches {
                 .start(stop),
             slices: Cache::builder(client, &resources::ENDPOINT_SLICES)
                 .labels(format!("!{HEADLESS_LABEL}"))
-                .index(BY_SERVICE, |slice: &EndpointSlice| slice.service().map(|s| index_key(&s)).into_iter().collect())
+                .index(BY_SERVICE, |slice: &EndpointSlice| {
+                    slice.service().map(|s| index_key(&s)).into_iter().collect()
+                })
                 .start(stop),
-            nodes: Cache::builder(client, &resources::NODES).fields(format!("metadata.name={node}")).start(stop),
+            nodes: Cache::builder(client, &resources::NODES)
+                .fields(format!("metadata.name={node}"))
+                .start(stop),
             cidrs: Cache::builder(client, &resources::SERVICE_CIDRS).start(stop),
             node: ObjectKey::cluster(node),
         }
@@ -80,7 +85,8 @@ impl Watches {
     /// Tells `pending` of every change from now on.
     pub fn subscribe(&self, pending: &Pending) {
         let to = pending.clone();
-        self.services.subscribe(move |event| to.service(event.object().metadata.key()));
+        self.services
+            .subscribe(move |event| to.service(event.object().metadata.key()));
         let to = pending.clone();
         self.slices.subscribe(move |event| {
             let (old, new) = match event {
@@ -95,7 +101,10 @@ impl Watches {
             }
             if let Some(after) = after {
                 let trigger = new.and_then(|s| trigger(s));
-                to.endpoints(after, trigger.filter(|t| old.and_then(|s| self::trigger(s)).as_ref() != Some(t)));
+                to.endpoints(
+                    after,
+                    trigger.filter(|t| old.and_then(|s| self::trigger(s)).as_ref() != Some(t)),
+                );
             }
         });
         let to = pending.clone();
@@ -124,7 +133,10 @@ impl Watches {
     /// The ranges that ClusterIPs are taken from.
     pub fn service_cidrs(&self) -> Vec<IpNet> {
         let all = self.cidrs.list();
-        all.iter().flat_map(|cidr| cidr.spec.cidrs.iter()).filter_map(|text| crate::model::parse_net(text)).collect()
+        all.iter()
+            .flat_map(|cidr| cidr.spec.cidrs.iter())
+            .filter_map(|text| crate::model::parse_net(text))
+            .collect()
     }
 }
 
@@ -133,5 +145,10 @@ fn index_key(service: &ServiceName) -> Istr {
 }
 
 fn trigger(slice: &EndpointSlice) -> Option<Timestamp> {
-    slice.metadata.annotations.get(LAST_CHANGE_TRIGGER_TIME)?.parse().ok()
+    slice
+        .metadata
+        .annotations
+        .get(LAST_CHANGE_TRIGGER_TIME)?
+        .parse()
+        .ok()
 }

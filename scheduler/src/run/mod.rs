@@ -7,7 +7,7 @@
 //! ```
 
 mod drive;
-mod flags;
+pub mod flags;
 mod metrics;
 mod report;
 mod shared;
