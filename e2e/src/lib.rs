@@ -14,6 +14,8 @@ pub mod cluster;
 pub mod logs;
 pub mod machine;
 pub mod pki;
+pub mod places;
 pub mod plan;
+pub mod rig;
 pub mod state;
 pub mod supervisor;

@@ -7,15 +7,17 @@ use std::process::{Command as Process, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use super::args::{Args, Command};
-use super::{places, status};
+use super::status;
 use crate::assets;
 use crate::cluster::progress::Progress;
 use crate::cluster::swap::Change;
 use crate::cluster::{down, swap, up, upstream};
 use crate::machine::{launch, preflight};
+use crate::places;
 use crate::plan::choice::{Component, Use};
 use crate::plan::site::{Folder, Site};
 use crate::state::State;
+use crate::supervisor::record::supervisor;
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let folder = places::state(args.state)?;
@@ -75,11 +77,12 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> Result<()> {
     preflight::root()?;
-    let assets = upstream::ensure(&places::assets()?, &assets::Terminal::default())?;
     let site = Site {
         folder,
         ours: places::ours(bin_dir)?,
     };
+    up::check(&site, &uses, nodes)?;
+    let assets = upstream::ensure(&places::assets()?, &assets::Terminal::default())?;
     let rig = std::env::current_exe().context("finding this program")?;
     let options = up::Options {
         site,
@@ -141,7 +144,12 @@ fn exec(folder: &Folder, machine: &str, command: &[String]) -> Result<ExitCode> 
         let names: Vec<&str> = machines.keys().map(String::as_str).collect();
         bail!("there is no machine {machine}: there are {}", names.join(", "));
     };
-    let status = launch::attached(*first, &site.programs_cgroup(machine), command)?;
+    let status = launch::attached(
+        &supervisor(folder)?,
+        *first,
+        &site.programs_cgroup(machine),
+        command,
+    )?;
     Ok(status
         .code()
         .and_then(|code| u8::try_from(code).ok())

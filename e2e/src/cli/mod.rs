@@ -2,7 +2,6 @@
 
 mod args;
 mod command;
-mod places;
 mod status;
 
 use std::ffi::OsString;

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use crate::logs;
 use crate::machine::launch;
 use crate::plan::site::Site;
+use crate::supervisor::record::supervisor;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,7 +34,12 @@ pub fn import(site: &Site, node: &str, machine: u32, archives: &[PathBuf]) -> Re
         let argv = [&ctr, "-n", "k8s.io", "images", "import", "--local", &archive]
             .map(String::from)
             .to_vec();
-        let output = launch::output(machine, &site.programs_cgroup(node), &argv)?;
+        let output = launch::output(
+            &supervisor(&site.folder)?,
+            machine,
+            &site.programs_cgroup(node),
+            &argv,
+        )?;
         if !output.status.success() {
             bail!(
                 "importing {archive} on {node}: {}",

@@ -42,10 +42,8 @@ pub struct Options {
 /// Makes the rig and waits until all of it works. What was made stays if it fails, to be looked at; `rig down` removes it.
 pub async fn up(options: &Options, progress: Progress) -> Result<State> {
     let site = &options.site;
-    let choices = Choices::new(&options.uses, options.nodes)?;
-    preflight::check(site)?;
+    let choices = check(site, &options.uses, options.nodes)?;
     let archives = upstream::archives(&options.assets)?;
-    check_programs(site, &choices, options.nodes)?;
     let _lock = Lock::take(&site.folder)?;
     clear_way(site, progress)?;
 
@@ -107,7 +105,15 @@ pub async fn up(options: &Options, progress: Progress) -> Result<State> {
     Ok(state)
 }
 
-/// Upstream's programs are there; ours may not have been built.
+/// Whether a rig can be had, before anything is made: what [`up`] would refuse. Upstream's programs may take a quarter of
+/// an hour to make.
+pub fn check(site: &Site, uses: &[Use], nodes: u8) -> Result<Choices> {
+    preflight::check(site)?;
+    let choices = Choices::new(uses, nodes)?;
+    check_programs(site, &choices, nodes)?;
+    Ok(choices)
+}
+
 fn check_programs(site: &Site, choices: &Choices, nodes: u8) -> Result<()> {
     let ours = |component: &Component| {
         let mut machines = if component.on_nodes() {

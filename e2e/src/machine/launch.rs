@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context, Result, anyhow};
@@ -19,11 +19,11 @@ pub fn own_program() -> PathBuf {
     format!("/proc/{}/exe", std::process::id()).into()
 }
 
-/// The command that becomes `argv` on the machine whose first process is `machine`.
+/// The command that becomes `argv` on the machine whose first process is `machine`; `rig` is the `rig` program.
 ///
 /// The calling thread must have called [`enter::children_into`] before it spawns it.
-pub fn command(machine: u32, cgroup: &str, argv: &[String]) -> Command {
-    let mut command = Command::new(own_program());
+pub fn command(rig: &Path, machine: u32, cgroup: &str, argv: &[String]) -> Command {
+    let mut command = Command::new(rig);
     command.arg(WORD).arg(machine.to_string()).arg(cgroup).args(argv);
     command
 }
@@ -32,7 +32,7 @@ pub fn command(machine: u32, cgroup: &str, argv: &[String]) -> Command {
 pub fn spawn(machine: u32, program: &Program) -> Result<Child> {
     let log = crate::logs::open(&program.log)?;
     let errors = log.try_clone().context("duplicating a log file")?;
-    let mut command = command(machine, &program.cgroup, &program.argv);
+    let mut command = command(&own_program(), machine, &program.cgroup, &program.argv);
     command
         .env_clear()
         .envs(program.env.iter().map(|(k, v)| (k, v)))
@@ -60,8 +60,8 @@ pub fn run(args: &[OsString]) -> Result<std::convert::Infallible> {
 }
 
 /// Runs `argv` on the machine whose first process is `machine`, and collects what it says. Blocks.
-pub fn output(machine: u32, cgroup: &str, argv: &[String]) -> Result<Output> {
-    on_machine(machine, cgroup, argv, |mut command| {
+pub fn output(rig: &Path, machine: u32, cgroup: &str, argv: &[String]) -> Result<Output> {
+    on_machine(rig, machine, cgroup, argv, |mut command| {
         command
             .stdin(Stdio::null())
             .output()
@@ -70,13 +70,14 @@ pub fn output(machine: u32, cgroup: &str, argv: &[String]) -> Result<Output> {
 }
 
 /// Runs `argv` on the machine whose first process is `machine`, at the caller's terminal. Blocks.
-pub fn attached(machine: u32, cgroup: &str, argv: &[String]) -> Result<ExitStatus> {
-    on_machine(machine, cgroup, argv, |mut command| {
+pub fn attached(rig: &Path, machine: u32, cgroup: &str, argv: &[String]) -> Result<ExitStatus> {
+    on_machine(rig, machine, cgroup, argv, |mut command| {
         command.status().context("running a command on a machine")
     })
 }
 
 fn on_machine<T: Send>(
+    rig: &Path,
     machine: u32,
     cgroup: &str,
     argv: &[String],
@@ -85,7 +86,7 @@ fn on_machine<T: Send>(
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             enter::children_into(machine)?;
-            run(command(machine, cgroup, argv))
+            run(command(rig, machine, cgroup, argv))
         });
         thread
             .join()

@@ -61,6 +61,12 @@ pub fn signal_pid(pid: u32, signal: Signal) {
     }
 }
 
+/// Whether the file that `pid` runs has been replaced since, as a build does.
+pub fn is_stale(pid: u32) -> bool {
+    let link = std::fs::read_link(format!("/proc/{pid}/exe"));
+    link.is_ok_and(|path| path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use crate::assets::Layout;
 use crate::plan::site::Folder;
 
 /// The folder of the checkout that we are in, or that this program was built in.
-fn checkout() -> Result<PathBuf> {
+pub fn checkout() -> Result<PathBuf> {
     let here = std::env::current_dir().context("reading the current folder")?;
     let exe = std::env::current_exe().context("finding this program")?;
     let is_checkout =
