@@ -9,13 +9,15 @@ use super::line::Lines;
 use super::store::Cache;
 use super::watch_event::WatchEvent;
 use crate::client::{ApiError, Client, ListOptions, WatchBody};
-use crate::meta::{Object, ObjectKey, Resource};
+use crate::meta::{Object, ObjectKey, PartialObject, Resource};
 
+/// A watch that broke, once: what happens meanwhile should not wait long.
+const FIRST: Duration = Duration::from_millis(50);
 /// Back-off between failures: upstream's reflector.
 const BACKOFF_MIN: Duration = Duration::from_millis(800);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A watch that lived this long was healthy: the next failure starts from the shortest wait.
-const HEALTHY: Duration = Duration::from_secs(120);
+const HEALTHY: Duration = Duration::from_secs(30);
 /// The server ends a watch after this to twice this many seconds.
 const WATCH_SECONDS: u64 = 300;
 /// ... and if it does not, we do, this much later.
@@ -115,12 +117,19 @@ impl<K: Object> Reflector<K> {
     }
 
     async fn pause(&mut self, at_least: Option<Duration>) {
-        let factor = 1u32 << self.failures.min(6);
+        let wait = match self.failures {
+            0 => FIRST,
+            failures => (BACKOFF_MIN * (1 << (failures - 1).min(6))).min(BACKOFF_MAX),
+        };
         self.failures = self.failures.saturating_add(1);
-        let wait = (BACKOFF_MIN * factor)
-            .min(BACKOFF_MAX)
-            .mul_f64(0.5 + rand::random::<f64>());
-        tokio::time::sleep(wait.max(at_least.unwrap_or_default())).await;
+        let wait = wait.mul_f64(0.5 + rand::random::<f64>());
+        tokio::select! {
+            () = tokio::time::sleep(wait.max(at_least.unwrap_or_default())) => {}
+            // Somebody reached the API server: no need to wait longer, but not all at the same moment.
+            () = self.client.answers_again() => {
+                tokio::time::sleep(FIRST.mul_f64(4.0 * rand::random::<f64>())).await;
+            }
+        }
     }
 
     /// One list, if it is needed, and one watch.
@@ -243,6 +252,12 @@ impl<K: Object> Reflector<K> {
                 // One object that we cannot read must not keep us from all others.
                 let start: String = String::from_utf8_lossy(line).chars().take(200).collect();
                 tracing::error!(resource = %self.resource, "skipped an object that does not decode: {cause}: {start}");
+                // It is there all the same: what we know of it must not be taken for deleted.
+                if let (Some(seen), Ok(WatchEvent::Upsert(object))) =
+                    (listing, serde_json::from_slice::<WatchEvent<PartialObject>>(line))
+                {
+                    seen.insert(object.metadata.key());
+                }
                 return Ok(());
             }
         };

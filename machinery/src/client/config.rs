@@ -98,6 +98,14 @@ impl LiveToken {
     }
 }
 
+/// Somebody else, whom we act as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Impersonate {
+    pub user: String,
+    pub uid: Option<String>,
+    pub groups: Vec<String>,
+}
+
 /// How to reach the API server: from a kubeconfig, from the pod we run in, or explicit.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -111,8 +119,8 @@ pub struct Config {
     pub insecure: bool,
     pub identity: Option<Identity>,
     pub credentials: Credentials,
-    /// `Impersonate-User`, if any.
-    pub impersonate: Option<String>,
+    /// Whom we act as, if the server lets us.
+    pub impersonate: Option<Impersonate>,
     /// Namespace of the kubeconfig's context or of the pod we run in.
     pub default_namespace: String,
     pub user_agent: String,
@@ -232,6 +240,11 @@ impl Config {
             Some(path) if !path.as_os_str().is_empty() => Self::from_kubeconfig(path),
             _ => Self::in_cluster(),
         }
+    }
+
+    /// Whether the server is spoken to over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.server.scheme_str() != Some("http")
     }
 
     /// Sets the user agent to that of a component: its name is also its field manager.

@@ -22,7 +22,7 @@ impl Forward {
         let base = config.server.to_string().trim_end_matches('/').to_owned();
         Ok(Forward {
             base,
-            transport: Transport::new(tls, config.tls_server_name.clone()),
+            transport: Transport::new(tls, config.tls_server_name.clone(), config.is_secure()),
         })
     }
 

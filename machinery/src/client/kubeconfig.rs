@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
 use super::exec::{ClusterInfo, ExecPlugin};
-use super::{Config, ConfigError, Credentials, Identity, Source};
+use super::{Config, ConfigError, Credentials, Identity, Impersonate, Source};
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "kebab-case", default)]
@@ -68,6 +68,9 @@ struct User {
     password: Option<String>,
     #[serde(rename = "as")]
     impersonate: Option<String>,
+    as_uid: Option<String>,
+    as_groups: Option<Vec<String>>,
+    as_user_extra: Option<serde_json::Value>,
     auth_provider: Option<serde_json::Value>,
     exec: Option<Exec>,
 }
@@ -178,9 +181,22 @@ impl Loader {
                 return Err(self.problem("the user has a client-key but no client-certificate"));
             }
         };
-        config.impersonate = user.impersonate.clone().filter(|name| !name.is_empty());
+        config.impersonate = self.impersonate(user)?;
         config.credentials = self.credentials(cluster, user, config.ca.as_ref())?;
         Ok(config)
+    }
+
+    fn impersonate(&self, user: &User) -> Result<Option<Impersonate>, ConfigError> {
+        if user.as_user_extra.is_some() {
+            return Err(self.problem("as-user-extra is not supported"));
+        }
+        let uid = user.as_uid.clone().filter(|uid| !uid.is_empty());
+        let groups = user.as_groups.clone().unwrap_or_default();
+        match user.impersonate.clone().filter(|name| !name.is_empty()) {
+            Some(user) => Ok(Some(Impersonate { user, uid, groups })),
+            None if uid.is_none() && groups.is_empty() => Ok(None),
+            None => Err(self.problem("as-uid and as-groups need as")),
+        }
     }
 
     fn credentials(

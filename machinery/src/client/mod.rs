@@ -41,7 +41,7 @@ mod tls;
 mod transport;
 mod verbs;
 
-pub use config::{Config, ConfigError, Credentials, Identity, LiveToken, Source};
+pub use config::{Config, ConfigError, Credentials, Identity, Impersonate, LiveToken, Source};
 pub use discovery::{DiscoveredResource, Discovery};
 pub use error::{ApiError, ErrorStatus, StatusCause, StatusDetails};
 pub(crate) use forward::Forward;

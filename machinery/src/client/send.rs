@@ -15,7 +15,7 @@ use super::pace::{Bucket, Outcome, Pace};
 use super::reach::Reach;
 use super::tls::Tls;
 use super::transport::{Transport, WatchSlot};
-use super::{ApiError, Config, ConfigError, Limits};
+use super::{ApiError, Config, ConfigError, Impersonate, Limits};
 
 const JSON: &str = "application/json";
 /// Tries of one request in all, as in client-go.
@@ -79,7 +79,7 @@ impl Client {
             host,
             user_agent,
             credentials: Keeper::new(config.credentials.clone()),
-            transport: Transport::new(tls.clone(), config.tls_server_name.clone()),
+            transport: Transport::new(tls.clone(), config.tls_server_name.clone(), config.is_secure()),
             tls,
             reach: Reach::default(),
             config,
@@ -121,6 +121,11 @@ impl Client {
     /// Close idle connections and dial anew from the next request on.
     pub fn reset_connections(&self) {
         self.shared.transport.reset();
+    }
+
+    /// Waits until the API server answers again, if it cannot be reached now; for ever if it can.
+    pub async fn answers_again(&self) {
+        self.shared.reach.over().await;
     }
 
     /// Sends `call`, trying again where that is safe; returns the body of a successful answer.
@@ -298,13 +303,17 @@ impl Client {
             if let Some(authorization) = &authorization {
                 headers.insert(AUTHORIZATION, authorization.clone());
             }
-            if let Some(user) = shared
-                .config
-                .impersonate
-                .as_ref()
-                .and_then(|user| HeaderValue::from_str(user).ok())
-            {
-                headers.insert("impersonate-user", user);
+            if let Some(Impersonate { user, uid, groups }) = &shared.config.impersonate {
+                let named = [
+                    ("impersonate-user", Some(user)),
+                    ("impersonate-uid", uid.as_ref()),
+                ];
+                let groups = groups.iter().map(|group| ("impersonate-group", Some(group)));
+                for (name, value) in named.into_iter().chain(groups) {
+                    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+                        headers.append(name, value);
+                    }
+                }
             }
         }
         let request = request
@@ -316,6 +325,7 @@ impl Client {
             })?;
 
         let started = Instant::now();
+        let method = if verb == "WATCH" { "GET" } else { verb };
         let pool = pool.unwrap_or_else(|| shared.transport.requests());
         let response = match pool.request(request).await {
             Ok(response) => response,
@@ -323,10 +333,10 @@ impl Client {
                 shared
                     .config
                     .metrics
-                    .answered(&shared.host, verb, "<error>", started.elapsed());
+                    .answered(&shared.host, method, "<error>", started.elapsed());
                 let unsent = cause.is_connect();
                 let text = chain(&cause);
-                shared.reach.failed(&shared.base, &text);
+                shared.reach.failed(&shared.base, unsent, &text);
                 return Err(ApiError::Unreachable {
                     verb,
                     path: path(),
@@ -340,7 +350,7 @@ impl Client {
         shared
             .config
             .metrics
-            .answered(&shared.host, verb, code.as_str(), started.elapsed());
+            .answered(&shared.host, method, code.as_str(), started.elapsed());
         tracing::trace!(verb, path = call.path, code = code.as_u16(), took = ?started.elapsed(), "request");
         if code.is_success() {
             return Ok(response);

@@ -1,11 +1,15 @@
 //! Connections: TCP, TLS, HTTP/2 where the server speaks it.
 //!
+//! HTTP/2 is asked for from the start, so that many first requests make one connection and not one each; a server that
+//! turns out not to speak it is dialled anew with HTTP/1.1.
+//!
 //! Requests share one connection. Watches have their own, so that a burst of events holds up no answer, and at most
 //! [`WATCHES`] on each, since the API server allows 100 streams a connection.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,7 +45,7 @@ pub(super) struct Transport {
 }
 
 struct Pools {
-    generation: u64,
+    generation: (u64, bool),
     requests: Pool,
     watches: Vec<(Pool, Arc<()>)>,
 }
@@ -50,9 +54,13 @@ struct Pools {
 pub(super) struct WatchSlot(#[allow(dead_code)] Arc<()>);
 
 impl Transport {
-    pub(super) fn new(tls: Arc<Tls>, server_name: Option<String>) -> Self {
-        let dial = Dial { tls, server_name };
-        let generation = dial.tls.current().0;
+    pub(super) fn new(tls: Arc<Tls>, server_name: Option<String>, secure: bool) -> Self {
+        let dial = Dial {
+            tls,
+            server_name,
+            http1: Arc::new(AtomicBool::new(!secure)),
+        };
+        let generation = dial.generation();
         let pools = Mutex::new(Pools {
             generation,
             requests: dial.pool(),
@@ -62,10 +70,10 @@ impl Transport {
     }
 
     fn current(&self) -> parking_lot::MutexGuard<'_, Pools> {
-        let generation = self.dial.tls.current().0;
+        let generation = self.dial.generation();
         let mut pools = self.pools.lock();
         if pools.generation != generation {
-            // New credentials: new connections. The old ones close when their last request ends.
+            // New credentials or another protocol: new connections. The old ones close when their last request ends.
             *pools = Pools {
                 generation,
                 requests: self.dial.pool(),
@@ -106,9 +114,16 @@ impl Transport {
 pub(super) struct Dial {
     tls: Arc<Tls>,
     server_name: Option<String>,
+    /// The server speaks HTTP/1.1 alone.
+    http1: Arc<AtomicBool>,
 }
 
 impl Dial {
+    /// Changes when connections have to be made anew.
+    fn generation(&self) -> (u64, bool) {
+        (self.tls.current().0, self.http1.load(Ordering::Relaxed))
+    }
+
     fn pool(&self) -> Pool {
         Http::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -118,6 +133,7 @@ impl Dial {
             .http2_keep_alive_interval(PING_AFTER)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(false)
+            .http2_only(!self.http1.load(Ordering::Relaxed))
             .build(self.clone())
     }
 
@@ -148,6 +164,12 @@ impl Dial {
             .connect(name, tcp)
             .await
             .map_err(|cause| std::io::Error::new(cause.kind(), format!("TLS handshake: {cause}")))?;
+        let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        if !speaks_http2 && !self.http1.swap(true, Ordering::Relaxed) {
+            return Err(std::io::Error::other(
+                "the server speaks no HTTP/2: going on with HTTP/1.1",
+            ));
+        }
         Ok(TokioIo::new(Stream::Tls(Box::new(stream))))
     }
 }

@@ -171,7 +171,6 @@ fn lane(client: &Client, stop: &CancellationToken) -> mpsc::Sender<Job> {
     let (client, stop) = (client.clone(), stop.clone());
     tokio::spawn(async move {
         while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
-            // What was told just before a stop is still written, if the API server answers at once.
             job.run(&client).await;
         }
     });

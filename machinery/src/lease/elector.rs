@@ -190,12 +190,13 @@ impl LeaderElector {
 
     async fn acquire(&self) {
         loop {
-            let got = self.attempt().await;
+            let got = tokio::time::timeout(self.election.renew_deadline, self.attempt()).await;
             self.report();
             match got {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Err(_) => tracing::debug!(lease = self.election.name, "no answer about the lease in time"),
+                Ok(Err(error)) => {
                     tracing::debug!(lease = self.election.name, "cannot acquire the lease: {error}")
                 }
             }
@@ -209,7 +210,9 @@ impl LeaderElector {
         loop {
             let deadline = Instant::now() + self.election.renew_deadline;
             loop {
-                match tokio::time::timeout_at(deadline, self.attempt()).await {
+                // One request that hangs must not eat up the whole deadline.
+                let patience = deadline.min(Instant::now() + self.election.renew_deadline / 2);
+                match tokio::time::timeout_at(patience, self.attempt()).await {
                     Ok(Ok(true)) => break,
                     Ok(Ok(false)) => {
                         tracing::warn!(lease = self.election.name, "somebody else took the leader lease")
@@ -217,7 +220,8 @@ impl LeaderElector {
                     Ok(Err(error)) => {
                         tracing::warn!(lease = self.election.name, "cannot renew the lease: {error}")
                     }
-                    Err(_) => return,
+                    Err(_) if patience == deadline => return,
+                    Err(_) => continue,
                 }
                 self.report();
                 if Instant::now() + self.election.retry_period >= deadline {

@@ -226,6 +226,29 @@ async fn by_the_service_account_of_our_pod() {
 }
 
 #[tokio::test]
+async fn as_somebody_else_if_we_may() {
+    let server = server!();
+    let folder = tempfile::tempdir().unwrap();
+    let config = kubeconfig(
+        server,
+        folder.path(),
+        "{token: admin-token, as: eve, as-groups: [g1, g2]}",
+    );
+    let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}).to_string();
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let client = Client::new(config).unwrap();
+    let answer: Value = client
+        .raw(Method::POST, path, "application/json", body)
+        .await
+        .unwrap();
+    assert_eq!(answer["status"]["userInfo"]["username"], "eve");
+    assert_eq!(
+        answer["status"]["userInfo"]["groups"],
+        json!(["g1", "g2", "system:authenticated"])
+    );
+}
+
+#[tokio::test]
 async fn a_server_that_we_do_not_trust_is_not_spoken_to() {
     let server = server!();
     let mut config = server.config(User::Admin);

@@ -248,6 +248,60 @@ async fn a_server_that_is_away_at_the_start_is_waited_for() {
     assert_eq!(cache.len(), 1);
 }
 
+/// A kind of which one object does not decode.
+#[derive(Deserialize)]
+struct Picky {
+    metadata: ObjectMeta,
+    #[allow(dead_code)]
+    data: Number,
+}
+#[derive(Deserialize)]
+struct Number {
+    #[allow(dead_code)]
+    #[serde(deserialize_with = "number")]
+    v: u32,
+}
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Istr::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
+}
+impl Object for Picky {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_does_not_decode_holds_up_no_others_and_is_not_taken_for_deleted() {
+    let server = server!();
+    let client = namespace(server, "picky").await;
+    config_map(&client, "picky", "turns", "1").await;
+    let proxy = Proxy::start(&server.anonymous()).await.unwrap();
+    let through = Client::new(proxy.config(&server.config(User::Admin))).unwrap();
+    let stop = CancellationToken::new();
+    let _guard = stop.clone().drop_guard();
+    let cache: Cache<Picky> = Cache::builder(&through, &CONFIG_MAPS)
+        .namespace("picky")
+        .start(&stop);
+    cache.synced().await;
+    set(&client, "picky", "turns", "word").await;
+    proxy.on_request(|seen| {
+        if seen.is_watch() && seen.query.contains("resourceVersion=") {
+            Fault::gone()
+        } else {
+            Fault::Pass
+        }
+    });
+    proxy.cut_watches();
+    config_map(&client, "picky", "later", "2").await;
+    eventually("the other object arrived", || {
+        cache.get_named("picky", "later").is_some()
+    })
+    .await;
+    assert!(cache.get_named("picky", "turns").is_some());
+}
+
 #[tokio::test]
 async fn metadata_alone_and_selectors_narrow_the_watch() {
     let server = server!();
