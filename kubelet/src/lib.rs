@@ -32,5 +32,6 @@ pub mod probe;
 pub mod run;
 pub mod server;
 pub mod source;
+pub mod stats;
 pub mod status;
 pub mod volume;

@@ -11,6 +11,7 @@
 mod attributes;
 mod commands;
 mod logs;
+mod metrics;
 mod pods;
 mod query;
 mod refusal;

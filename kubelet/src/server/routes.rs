@@ -6,13 +6,13 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use http::{StatusCode, header};
+use http::StatusCode;
 use machinery::component::serving::Health;
 
 use super::commands::{self, At};
 use super::query::Query;
 use super::refusal::Refusal;
-use super::{logs, pods, system_logs};
+use super::{logs, metrics, pods, system_logs};
 use crate::context::Node;
 
 type Host = State<Arc<Node>>;
@@ -25,16 +25,8 @@ pub(super) fn read_only(node: &Arc<Node>, health: &Health) -> Router {
             "/pods",
             get(|State(node): Host| async move { Json(pods::wanted(&node)) }),
         )
-        .route(
-            "/metrics",
-            get(|| async {
-                (
-                    [(header::CONTENT_TYPE, machinery::metrics::CONTENT_TYPE)],
-                    machinery::metrics::encode(),
-                )
-            }),
-        )
         .with_state(Arc::clone(node))
+        .merge(metrics::routes(node))
 }
 
 /// Only `/healthz`, for its own port.
