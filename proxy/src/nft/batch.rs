@@ -64,7 +64,7 @@ impl Batch {
 
     /// Bytes so far.
     pub fn len(&self) -> usize {
-        self.w.len()
+        self.w.len() + self.lists.iter().map(|list| list.elements.len()).sum::<usize>()
     }
 
     /// Makes the table if it is not there.

@@ -151,6 +151,13 @@ impl Table {
         (!batch.is_empty()).then_some(batch)
     }
 
+    /// The same routes and owners, and nothing in the kernel.
+    #[cfg(test)]
+    pub(super) fn clone_from_for_test(&mut self, other: &Self) {
+        self.services.clone_from(&other.services);
+        self.owners.clone_from(&other.owners);
+    }
+
     /// The transaction that replaces whatever table is in the kernel, upstream's or ours, by this one at once.
     /// Session affinities in `remembered` survive it.
     pub fn rebuild(&mut self, remembered: &[AffinityEntry]) -> Batch {

@@ -46,7 +46,9 @@ impl FamilySync {
     /// Other settings mean a table made anew.
     pub fn set_settings(&mut self, settings: Settings) {
         if *self.table.settings() != settings {
-            tracing::info!(family = %self.family, ?settings, "the node or the cluster changed: making the table anew");
+            if !self.unknown {
+                tracing::info!(family = %self.family, ?settings, "the node or the cluster changed: making the table anew");
+            }
             self.table.set_settings(settings);
             self.unknown = true;
         }
