@@ -1,6 +1,6 @@
 //! The caches that the controllers share: one watch a kind, started by the first controller that asks for it.
 
-use crate::api::{Deployment, EndpointSlice, Lease, Namespace, Node, Pod, ReplicaSet, Service};
+use crate::api::{Deployment, EndpointSlice, Endpoints, Lease, Namespace, Node, Pod, ReplicaSet, Service};
 use machinery::cache::Cache;
 use machinery::client::Client;
 use machinery::meta::{Istr, Object, PartialObject, Resource, resources};
@@ -41,6 +41,7 @@ pub struct Caches {
     deployments: OnceLock<Cache<Deployment>>,
     services: OnceLock<Cache<Service>>,
     endpoint_slices: OnceLock<Cache<EndpointSlice>>,
+    endpoints: OnceLock<Cache<Endpoints>>,
     nodes: OnceLock<Cache<Node>>,
     leases: OnceLock<Cache<Lease>>,
     namespaces: OnceLock<Cache<Namespace>>,
@@ -58,6 +59,7 @@ impl Caches {
             deployments: OnceLock::new(),
             services: OnceLock::new(),
             endpoint_slices: OnceLock::new(),
+            endpoints: OnceLock::new(),
             nodes: OnceLock::new(),
             leases: OnceLock::new(),
             namespaces: OnceLock::new(),
@@ -116,6 +118,10 @@ impl Caches {
                 })
                 .start(&self.stop)
         })
+    }
+
+    pub fn endpoints(&self) -> &Cache<Endpoints> {
+        self.endpoints.get_or_init(|| self.plain(&resources::ENDPOINTS))
     }
 
     pub fn nodes(&self) -> &Cache<Node> {

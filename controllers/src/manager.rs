@@ -63,6 +63,36 @@ const HERE: &[Here] = &[
         "replicaset-controller",
         crate::replicaset::sync::run
     ),
+    here!(
+        "namespace-controller",
+        "namespace-controller",
+        crate::namespace::sync::run
+    ),
+    here!(
+        "endpoints-controller",
+        "endpoint-controller",
+        crate::endpoints::sync::run
+    ),
+    here!(
+        "pod-garbage-collector-controller",
+        "pod-garbage-collector",
+        crate::podgc::sync::run
+    ),
+    here!(
+        "node-ipam-controller",
+        "node-controller",
+        crate::nodeipam::sync::run
+    ),
+    here!(
+        "node-lifecycle-controller",
+        "node-controller",
+        crate::nodelifecycle::sync::run
+    ),
+    here!(
+        "taint-eviction-controller",
+        "node-controller",
+        crate::nodelifecycle::eviction::sync::run
+    ),
 ];
 
 /// Which controllers `--controllers` starts.

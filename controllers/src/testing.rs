@@ -85,3 +85,28 @@ pub fn service(name: &str, change: impl FnOnce(&mut Value)) -> crate::api::Servi
     change(&mut object["spec"]);
     serde_json::from_str(&object.to_string()).unwrap()
 }
+
+/// A node under construction.
+pub struct NodeBuilder(Value);
+
+/// A node without conditions whose uid is `uid-NAME`.
+pub fn node(name: &str) -> NodeBuilder {
+    NodeBuilder(
+        json!({ "metadata": { "name": name, "uid": format!("uid-{name}"), "labels": {} }, "spec": {}, "status": { "conditions": [] } }),
+    )
+}
+
+impl NodeBuilder {
+    pub fn with(mut self, pointer: &str, value: impl Into<Value>) -> Self {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        self.0.pointer_mut(parent).unwrap()[key] = value.into();
+        self
+    }
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.0["metadata"]["labels"][key] = value.into();
+        self
+    }
+    pub fn build(self) -> crate::api::Node {
+        serde_json::from_str(&self.0.to_string()).unwrap()
+    }
+}

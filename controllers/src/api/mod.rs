@@ -6,6 +6,7 @@
 mod condition;
 mod deployment;
 mod endpoint_slice;
+mod endpoints;
 mod namespace;
 mod node;
 mod pod;
@@ -19,6 +20,7 @@ pub use deployment::{
     Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus, RollingUpdate, Strategy,
 };
 pub use endpoint_slice::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice, HintName, Hints};
+pub use endpoints::{EndpointAddress, EndpointSubset, Endpoints};
 pub use namespace::{Namespace, NamespaceCondition, NamespacePhase, NamespaceSpec, NamespaceStatus};
 pub use node::{Lease, LeaseSpec, Node, NodeCondition, NodeSpec, NodeStatus};
 pub use pod::{NamedPort, Phase, Pod, PodSpec, PodStatus};

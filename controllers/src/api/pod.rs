@@ -96,6 +96,11 @@ impl PodSpec {
         serde_json::from_str(&self.tolerations).unwrap_or_default()
     }
 
+    /// Whether both tolerate the same, without decoding what.
+    pub fn tolerates_the_same(&self, other: &Self) -> bool {
+        self.tolerations == other.tolerations
+    }
+
     /// The number of the port with this name and protocol, among containers and then sidecars.
     pub fn named_port(&self, name: &str, protocol: &str) -> Option<i32> {
         let sidecars = self
