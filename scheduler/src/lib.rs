@@ -21,5 +21,9 @@ pub mod config;
 pub mod core;
 pub mod framework;
 pub mod plugins;
+pub mod preempt;
 pub mod queue;
 pub mod run;
+
+#[cfg(test)]
+mod testing;

@@ -16,7 +16,7 @@ use super::requests::Requests;
 use super::wire;
 
 /// A pod. Labels are in [`Pod::body`]; annotations, finalizers and owners but the controller are not kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
     pub meta: ObjectMeta,
     pub body: Arc<PodBody>,
@@ -26,6 +26,8 @@ pub struct Pod {
     pub unscheduled: Option<Box<PodScheduled>>,
     /// When the kubelet took the pod on, in seconds since 1970.
     pub start_time: Option<i64>,
+    /// Whether the scheduler has evicted it for another pod.
+    pub preempted: bool,
     /// What the pod counts for on its node, where its status says otherwise than its spec (in-place resize).
     pub resized: Option<Box<Requests>>,
 }

@@ -368,6 +368,9 @@ impl Pod {
             scheduling_gates: spec.scheduling_gates.into_iter().map(|gate| gate.name).collect(),
             claims,
         };
+        let preempted = status.conditions.iter().any(|c| {
+            c.r#type == "DisruptionTarget" && c.status == "True" && c.reason == "PreemptionByScheduler"
+        });
         let unscheduled = status
             .conditions
             .into_iter()
@@ -389,6 +392,7 @@ impl Pod {
             nominated_node: status.nominated_node_name.filter(|name| !name.is_empty()),
             unscheduled,
             start_time: status.start_time.map(|time| time.0.as_second()),
+            preempted,
             resized,
         }
     }

@@ -51,7 +51,11 @@ use nodeset::NodeSets;
 use pods::Pods;
 use shape::Shapes;
 
+use machinery::meta::{Istr, ObjectKey};
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::api::Pod;
+use crate::api::workload::DisruptionBudget;
 
 /// The number of a node's row. A node keeps its row for as long as it or a pod on it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +77,8 @@ pub struct Snapshot {
     namespaces: Namespaces,
     nominated: Nominated,
     workloads: Workloads,
+    budgets: FxHashMap<ObjectKey, Arc<DisruptionBudget>>,
+    doomed: FxHashSet<Istr>,
     log: ChangeLog,
     namespace_epoch: u64,
     node_epoch: u64,
@@ -121,6 +127,31 @@ impl Snapshot {
         &mut self.workloads
     }
 
+    /// The disruption budgets.
+    pub fn disruption_budgets(&self) -> impl Iterator<Item = &Arc<DisruptionBudget>> {
+        self.budgets.values()
+    }
+
+    pub(crate) fn set_disruption_budget(&mut self, key: &ObjectKey, budget: Option<Arc<DisruptionBudget>>) {
+        match budget {
+            Some(budget) => self.budgets.insert(key.clone(), budget),
+            None => self.budgets.remove(key),
+        };
+    }
+
+    /// Whether the pod is about to be evicted by us.
+    pub fn is_doomed(&self, uid: &str) -> bool {
+        self.doomed.contains(uid)
+    }
+
+    pub(crate) fn set_doomed(&mut self, uid: &Istr, doomed: bool) {
+        if doomed {
+            self.doomed.insert(uid.clone());
+        } else {
+            self.doomed.remove(uid);
+        }
+    }
+
     pub fn carried(&self) -> &CarriedTerms {
         &self.carried
     }
@@ -143,7 +174,7 @@ impl Snapshot {
     }
 
     /// The id of a topology key.
-    pub fn topology_id(&mut self, key: &machinery::meta::Istr) -> TopologyId {
+    pub fn topology_id(&mut self, key: &Istr) -> TopologyId {
         let rows = &self.rows;
         self.topologies
             .intern(key, rows.len(), |row, key| rows.label(row, key))
@@ -227,3 +258,6 @@ fn picks(matcher: &Matcher, shape: &Shape, namespaces: &Namespaces) -> bool {
         .iter()
         .all(|pods| pods.matches(&shape.namespace, &shape.body.labels, namespaces))
 }
+
+#[cfg(test)]
+mod recount_tests;

@@ -36,3 +36,6 @@ impl Invalid {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

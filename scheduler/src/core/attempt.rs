@@ -56,6 +56,8 @@ pub struct Refusal {
     pub nomination: Nomination,
     /// Pods to evict for it.
     pub victims: Vec<Arc<Pod>>,
+    /// Pods whose nomination it takes away.
+    pub displaced: Vec<Arc<Pod>>,
     pub plugins: Plugins,
     /// The name of its profile.
     pub profile: Istr,
@@ -200,10 +202,11 @@ impl Scheduler {
                 PostFilterOutcome::Nominate {
                     row,
                     victims: evicted,
+                    message,
                 } => {
                     nomination = Nomination::Set(self.snapshot.rows().name(row).clone());
                     victims = evicted;
-                    messages.clear();
+                    messages = vec![message];
                     break;
                 }
                 PostFilterOutcome::Nothing { message, clear } => {
@@ -217,9 +220,37 @@ impl Scheduler {
         if framework.post_filter.is_empty() {
             nomination = Nomination::Clear;
         }
+        for victim in &victims {
+            self.snapshot.set_doomed(victim.uid(), true);
+        }
+        // Pods of lower priority that wait for the same node may not fit there any more.
+        let mut displaced = Vec::new();
+        if let Nomination::Set(node) = &nomination {
+            let lower = |pod: &&Arc<Pod>| pod.priority() < queued.pod.priority();
+            displaced = self
+                .snapshot
+                .nominated()
+                .on(node)
+                .iter()
+                .filter(lower)
+                .cloned()
+                .collect();
+        }
+        for pod in &displaced {
+            self.snapshot.nominated_mut().remove(pod.uid());
+        }
         diagnosis.post_filter = messages.join(", ");
         let message = diagnosis.message();
-        self.refuse(queued, &diagnosis, message, true, nomination, victims, now)
+        let mut attempt = self.refuse(queued, &diagnosis, message, true, nomination, victims, now);
+        if let Attempt::Refused(refusal) = &mut attempt {
+            refusal.displaced = displaced;
+        }
+        attempt
+    }
+
+    /// The pod was not evicted after all.
+    pub fn spared(&mut self, uid: &Istr) {
+        self.snapshot.set_doomed(uid, false);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -256,6 +287,7 @@ impl Scheduler {
             message,
             nomination,
             victims,
+            displaced: Vec::new(),
             plugins,
             profile,
         }))

@@ -7,7 +7,7 @@ use machinery::cache::Event;
 use machinery::meta::{Labels, ObjectKey};
 
 use super::Scheduler;
-use crate::api::workload::{MapSelected, Namespace, Selecting};
+use crate::api::workload::{DisruptionBudget, MapSelected, Namespace, Selecting};
 use crate::api::{Node, Pod};
 use crate::cache::services::Owner;
 use crate::framework::{Action, Change, ClusterEvent, EventResource, Occurrence, node_events, pod_events};
@@ -124,7 +124,15 @@ impl Scheduler {
             }
             return;
         }
-        self.snapshot.nominated_mut().set(pod, None);
+        // A nomination that has not reached the API yet is not taken back by an update that does not know of it.
+        let unknown = pod.nominated_node.is_none() && old.is_some_and(|old| old.nominated_node.is_none());
+        let held = self
+            .snapshot
+            .nominated()
+            .node_of(pod.uid())
+            .filter(|_| unknown)
+            .cloned();
+        self.snapshot.nominated_mut().set(pod, held.as_ref());
         let shape = self.snapshot.shape(pod);
         let Some(old) = old.filter(|_| known.is_some()) else {
             self.queue.add(pod, &shape, &self.profiles, now);
@@ -151,6 +159,7 @@ impl Scheduler {
     }
 
     fn pod_gone(&mut self, pod: &Arc<Pod>, now: Moment) {
+        self.snapshot.set_doomed(pod.uid(), false);
         self.pending.remove(pod.uid());
         self.queue.remove(pod.uid(), &self.profiles);
         let nominated = self.snapshot.nominated().node_of(pod.uid()).is_some();
@@ -215,6 +224,13 @@ impl Scheduler {
             Event::Deleted(namespace) => (&namespace.metadata.name, None),
         };
         self.snapshot.set_namespace(name, labels);
+    }
+
+    /// A disruption budget came, changed or went.
+    pub fn on_disruption_budget(&mut self, event: &Event<DisruptionBudget>) {
+        let budget = event.object();
+        let held = (!matches!(event, Event::Deleted(_))).then(|| budget.clone());
+        self.snapshot.set_disruption_budget(&budget.metadata.key(), held);
     }
 
     /// A Service came, changed or went.

@@ -113,3 +113,6 @@ impl Scheduler {
         self.profiles.index(&pod.body.scheduler_name).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;

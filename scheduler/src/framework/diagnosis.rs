@@ -69,6 +69,33 @@ impl Diagnosis {
         diagnosis
     }
 
+    /// Verdicts on some rows; nodes without one were not worth a try.
+    pub fn of_refusals(nodes: usize, refused: Vec<(Verdict, RowId)>) -> Self {
+        let absent = Some(Status::unresolvable("Preemption is not helpful for scheduling"));
+        let absent_nodes = nodes.saturating_sub(refused.len());
+        let mut diagnosis = Self {
+            nodes,
+            absent,
+            absent_nodes,
+            ..Self::default()
+        };
+        for (verdict, row) in refused {
+            match diagnosis.verdicts.iter_mut().find(|(held, _)| *held == verdict) {
+                Some((_, rows)) => rows.insert(row),
+                None => diagnosis.verdicts.push((verdict, RowSet::of([row]))),
+            }
+        }
+        diagnosis
+    }
+
+    /// Whether evicting pods would not help on this row.
+    pub fn is_hopeless(&self, row: RowId) -> bool {
+        let by_verdict = |(verdict, rows): &(Verdict, RowSet)| {
+            verdict.code == Code::UnschedulableAndUnresolvable && rows.contains(row)
+        };
+        self.verdicts.iter().any(by_verdict)
+    }
+
     /// Notes that a plugin turned the pod down.
     pub fn blame(&mut self, plugin: &'static str, code: Code) {
         if plugin.is_empty() || code == Code::Error {

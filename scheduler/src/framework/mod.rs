@@ -15,8 +15,11 @@ mod profile;
 pub mod registry;
 mod reuse;
 mod run;
+mod score;
+mod spin;
 mod status;
 mod verdict;
+mod what_if;
 
 pub use cycle::{CycleState, Keep, PodView};
 pub use diagnosis::Diagnosis;
@@ -24,7 +27,8 @@ pub use event::{Action, Change, ClusterEvent, EventResource, Hint, Occurrence, n
 pub use plugin::{MAX_SCORE, Plugin};
 pub use profile::{Framework, PluginRef};
 pub(crate) use reuse::Reuse;
-pub(crate) use run::Refitting;
-pub use run::{Decision, Failure, Spin};
+pub use run::{Decision, Failure};
+pub use spin::Spin;
 pub use status::{Code, Status};
 pub use verdict::{PASS, Sieve, Verdict, VerdictBook, VerdictId};
+pub(crate) use what_if::Refitting;

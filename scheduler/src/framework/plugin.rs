@@ -12,7 +12,7 @@ use super::cycle::{CycleState, PodView};
 use super::diagnosis::Diagnosis;
 use super::event::{ClusterEvent, Hint, Occurrence};
 use super::status::Status;
-use super::verdict::Sieve;
+use super::verdict::{Sieve, Verdict};
 use crate::api::Pod;
 use crate::cache::{RowId, RowSet, Snapshot};
 use crate::queue::QueuedPod;
@@ -139,6 +139,7 @@ pub enum PostFilterOutcome {
     Nominate {
         row: RowId,
         victims: Vec<std::sync::Arc<Pod>>,
+        message: String,
     },
     /// Nothing helped. The text goes to the pod's condition; `clear` takes an older nomination back.
     Nothing { message: String, clear: bool },
@@ -157,7 +158,9 @@ pub trait PostFilter: Plugin {
 
 /// Asks whether a pod would fit a row, as the snapshot is now.
 pub trait Refit {
-    fn fits(&mut self, pod: &PodView<'_>, snapshot: &mut Snapshot, row: RowId) -> bool;
+    /// # Errors
+    /// The verdict of the filter that turns it down.
+    fn refit(&mut self, pod: &PodView<'_>, snapshot: &mut Snapshot, row: RowId) -> Result<(), Verdict>;
 }
 
 /// Prepares scoring, once the feasible nodes are known.

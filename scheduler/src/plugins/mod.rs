@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::framework::registry::Registry;
+use crate::preempt::DefaultPreemption;
 
 pub use priority_sort::PrioritySort;
 
@@ -64,6 +65,9 @@ pub fn registry() -> Registry {
     registry.enter("InterPodAffinity", |args| {
         Ok(Arc::new(inter_pod_affinity::InterPodAffinity::new(parse(args)?)?))
     });
+    registry.enter("DefaultPreemption", |args| {
+        Ok(Arc::new(DefaultPreemption::new(parse(args)?)?))
+    });
     named_only::enter(&mut registry);
     registry
 }
@@ -82,3 +86,6 @@ fn parse<T: DeserializeOwned + Default>(args: &Value) -> Result<T, String> {
         _ => Err("arguments must be an object".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ impl Plugin for NamedOnly {
 }
 
 /// What the default profile names beside the plugins that have a file of their own.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 7] = [
     "VolumeRestrictions",
     "NodeVolumeLimits",
     "VolumeBinding",
@@ -23,7 +23,6 @@ const NAMES: [&str; 8] = [
     "NodeDeclaredFeatures",
     "DynamicResources",
     "GangScheduling",
-    "DefaultPreemption",
 ];
 
 pub fn enter(registry: &mut Registry) {

@@ -381,3 +381,6 @@ fn strategy(
         Strategy::AfterBackoff
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::metrics;
 use super::report::Reporter;
 use super::shared::Shared;
 use crate::bind;
-use crate::core::{Attempt, BindOrder};
+use crate::core::{Attempt, BindOrder, Refusal};
 use crate::framework::plugin::{Permission, Placement};
 use crate::framework::{Framework, Status};
 
@@ -99,10 +99,22 @@ impl Driver {
     async fn carry_out(&self, attempt: Attempt, started: Instant) {
         match attempt {
             Attempt::Bind(order) => self.bind(*order, started).await,
-            Attempt::Refused(refusal) => self.reporter.refused(&refusal).await,
+            Attempt::Refused(refusal) => self.refused(&refusal).await,
             Attempt::Deleting(pod) => self.reporter.deleting(&pod),
             Attempt::Nothing => {}
         }
+    }
+
+    async fn refused(&self, refusal: &Refusal) {
+        for pod in &refusal.displaced {
+            self.reporter.displaced(pod).await;
+        }
+        for victim in &refusal.victims {
+            if !self.reporter.evict(&refusal.pod, victim).await {
+                self.shared.lock().spared(victim.uid());
+            }
+        }
+        self.reporter.refused(refusal).await;
     }
 
     async fn bind(&self, order: BindOrder, started: Instant) {
@@ -132,7 +144,7 @@ impl Driver {
                 let attempt = self.shared.lock().not_bound(order, &status, now);
                 self.shared.ring();
                 if let Attempt::Refused(refusal) = attempt {
-                    self.reporter.refused(&refusal).await;
+                    self.refused(&refusal).await;
                 }
             }
         }

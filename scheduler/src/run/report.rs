@@ -59,9 +59,6 @@ impl Reporter {
         } else {
             warn!(pod = %pod.meta.key(), why = %refusal.message, "error scheduling pod; retrying");
         }
-        for victim in &refusal.victims {
-            self.evict(pod, victim).await;
-        }
         self.event(
             pod,
             EventType::Warning,
@@ -88,7 +85,18 @@ impl Reporter {
             .map(|_| ())
     }
 
-    async fn evict(&self, pod: &Pod, victim: &Pod) {
+    /// Takes a pod's nomination back.
+    pub async fn displaced(&self, pod: &Pod) {
+        let body = json!({ "metadata": { "uid": pod.uid() }, "status": { "nominatedNodeName": null } });
+        if let Err(error) = self.patch(pod, &body).await
+            && !error.is_not_found()
+        {
+            warn!(pod = %pod.meta.key(), %error, "clearing the pod's nomination");
+        }
+    }
+
+    /// Evicts `victim` for `pod`; whether it is going.
+    pub async fn evict(&self, pod: &Pod, victim: &Pod) -> bool {
         let message = format!(
             "{}: preempting to accommodate a higher priority pod",
             pod.body.scheduler_name
@@ -110,15 +118,16 @@ impl Reporter {
             .await
         {
             Ok(_) => {
-                let note = format!(
-                    "Preempted by pod {} on node {}",
-                    pod.uid(),
-                    victim.node_name.clone().unwrap_or_default()
-                );
+                let node = victim.node_name.clone().unwrap_or_default();
+                let note = format!("Preempted by pod {} on node {node}", pod.uid());
                 self.event(victim, EventType::Normal, "Preempted", "Preempting", &note);
+                true
             }
-            Err(error) if error.is_not_found() || error.is_conflict() => {}
-            Err(error) => warn!(pod = %victim.meta.key(), %error, "deleting a pod that is preempted"),
+            Err(error) if error.is_not_found() || error.is_conflict() => true,
+            Err(error) => {
+                warn!(pod = %victim.meta.key(), %error, "deleting a pod that is preempted");
+                false
+            }
         }
     }
 }

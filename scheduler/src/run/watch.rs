@@ -3,13 +3,14 @@
 use machinery::cache::{Cache, Event};
 use machinery::client::Client;
 use machinery::meta::resources::{
-    NAMESPACES, NODES, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, STATEFUL_SETS,
+    NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES,
+    STATEFUL_SETS,
 };
 use machinery::meta::{Object, Resource};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
-use crate::api::workload::{MapSelected, Namespace, Selecting};
+use crate::api::workload::{DisruptionBudget, MapSelected, Namespace, Selecting};
 use crate::api::{Node, Pod};
 use crate::cache::services::Owner;
 use crate::core::Scheduler;
@@ -27,6 +28,7 @@ pub struct Watches {
     controllers: Cache<MapSelected>,
     replica_sets: Cache<Selecting>,
     stateful_sets: Cache<Selecting>,
+    budgets: Cache<DisruptionBudget>,
 }
 
 impl Watches {
@@ -39,6 +41,7 @@ impl Watches {
         self.controllers.synced().await;
         self.replica_sets.synced().await;
         self.stateful_sets.synced().await;
+        self.budgets.synced().await;
     }
 }
 
@@ -69,6 +72,16 @@ pub fn start(client: &Client, shared: &Shared, stop: &CancellationToken) -> Watc
         stateful_sets: watch(client, &STATEFUL_SETS, "", shared, stop, |core, event, _| {
             core.on_selecting(Owner::StatefulSet, event);
         }),
+        budgets: watch(
+            client,
+            &POD_DISRUPTION_BUDGETS,
+            "",
+            shared,
+            stop,
+            |core, event, _| {
+                core.on_disruption_budget(event);
+            },
+        ),
     }
 }
 

@@ -68,3 +68,6 @@ impl Plugin for InterPodAffinity {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,3 +101,6 @@ impl Plugin for PodTopologySpread {
         Some(self)
     }
 }
+
+#[cfg(test)]
+mod tests;
