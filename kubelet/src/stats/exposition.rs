@@ -71,14 +71,6 @@ pub fn resource(summary: Option<&Summary>) -> String {
     let mut families = Families::default();
     let failed = f64::from(u8::from(summary.is_none()));
     families.add(
-        "scrape_error",
-        "gauge",
-        "1 if there was an error while getting container metrics, 0 otherwise",
-        &[],
-        failed,
-        None,
-    );
-    families.add(
         "resource_scrape_error",
         "gauge",
         "1 if there was an error while getting container metrics, 0 otherwise",
