@@ -95,12 +95,16 @@ impl Root {
     }
 }
 
-/// Capacity in bytes of the file system that holds `path`.
+/// Capacity in bytes of the file system that holds `path`, or will hold it once it is made.
 ///
 /// # Errors
 /// As `statvfs(3)`.
 pub fn filesystem_capacity(path: &Path) -> std::io::Result<i64> {
-    let stat = rustix::fs::statvfs(path)?;
+    let there = path
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(path);
+    let stat = rustix::fs::statvfs(there)?;
     Ok(i64::try_from(stat.f_blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX))
 }
 

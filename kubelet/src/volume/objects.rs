@@ -76,6 +76,12 @@ impl Objects {
         self.receiver.lock().take()
     }
 
+    /// Has the pod looked at as if something that it refers to had changed.
+    pub(super) fn tell_changed(&self, uid: &Arc<str>) {
+        // Nobody listens any more only when the kubelet ends.
+        let _ = self.changes.send(Arc::clone(uid));
+    }
+
     /// Follows what `pod` refers to, and no longer what only an earlier version of it did.
     pub(super) fn register(&self, uid: &Arc<str>, pod: &core::Pod) {
         let Some(client) = &self.client else { return };

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
@@ -32,7 +33,7 @@ struct Entry {
     /// Held while volumes are written; true once they are taken down.
     gone: tokio::sync::Mutex<bool>,
     /// Volumes were all set up once.
-    mounted: std::sync::atomic::AtomicBool,
+    mounted: AtomicBool,
 }
 
 struct Inner {
@@ -100,10 +101,37 @@ impl Volumes {
         match error {
             Some(error) => Err(error),
             None => {
-                entry.mounted.store(true, std::sync::atomic::Ordering::Relaxed);
+                entry.mounted.store(true, Ordering::Relaxed);
                 Ok(Arc::new(volumes))
             }
         }
+    }
+
+    /// A pod whose containers run and whose volumes were mounted before, perhaps by the kubelet before this one: from now on
+    /// what we wrote into them is kept up to date with what the pod refers to, its metadata and the life of its tokens.
+    /// Call it whenever the pod is looked at; it does nothing unless the pod is new here or changed.
+    pub fn keep(&self, pod: &PodRef) {
+        let uid = uid_of(pod);
+        {
+            let mut pods = self.inner.pods.lock();
+            match pods.get(uid) {
+                Some(entry) => {
+                    let mut known = entry.pod.lock();
+                    if Arc::ptr_eq(&known, pod) || !shows_differently(&known, pod) {
+                        return;
+                    }
+                    *known = Arc::clone(pod);
+                }
+                None => {
+                    let entry = Entry::new(pod);
+                    entry.mounted.store(true, Ordering::Relaxed);
+                    pods.insert(uid.into(), Arc::new(entry));
+                }
+            }
+        }
+        let uid: Arc<str> = uid.into();
+        self.inner.objects.register(&uid, pod);
+        self.inner.objects.tell_changed(&uid);
     }
 
     /// Returns when something that the pod's volumes or environments wait for has changed (a ConfigMap appeared, say):
@@ -317,7 +345,7 @@ impl Inner {
     async fn refresh(&self, uid: &Arc<str>) {
         let entry = self.pods.lock().get(uid).cloned();
         let Some(entry) = entry else { return };
-        if entry.mounted.load(std::sync::atomic::Ordering::Relaxed) {
+        if entry.mounted.load(Ordering::Relaxed) {
             let gone = entry.gone.lock().await;
             if !*gone {
                 let pod = Arc::clone(&entry.pod.lock());
@@ -366,6 +394,12 @@ async fn keep_fresh(inner: Arc<Inner>, changes: Option<mpsc::UnboundedReceiver<A
             }
         }
     }
+}
+
+/// Whether the downward API would show `new` differently.
+fn shows_differently(old: &core::Pod, new: &core::Pod) -> bool {
+    let (old, new) = (&old.metadata, &new.metadata);
+    old.labels != new.labels || old.annotations != new.annotations
 }
 
 fn has_files(volume: &core::Volume) -> bool {
