@@ -4,13 +4,17 @@
 //! plan        what a rig looks like, as data          machine     processes, cgroups, namespaces, links
 //! supervisor  the process that stays                  cluster     up, swap, down
 //! cli         the `rig` program                       assets      upstream's programs and images
+//! rig         a rig for tests to share                bench       ours and upstream side by side
+//! control_plane  a bare API server for tests
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod assets;
+pub mod bench;
 pub mod cli;
 pub mod cluster;
+pub mod control_plane;
 pub mod logs;
 pub mod machine;
 pub mod pki;

@@ -76,11 +76,32 @@ pub enum Command {
         #[arg(long, default_value_t = 100)]
         tail: u32,
     },
+    /// Measure ours and upstream's side by side on the running cluster.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Run a command on a node, or on the control plane's machine (cp).
     Exec {
         machine: String,
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Memory and processor time of each program while nothing happens.
+    Idle {
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// Seconds between the start of a side's programs and the measurement.
+        #[arg(long, default_value_t = 30)]
+        settle: u64,
+        /// Seconds that a measurement lasts.
+        #[arg(long, default_value_t = 60)]
+        measure: u64,
+        /// Page whose section is replaced [default: docs/benchmarks.md of the checkout].
+        #[arg(long)]
+        page: Option<PathBuf>,
     },
 }
 

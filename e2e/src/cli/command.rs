@@ -3,12 +3,14 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command as Process, ExitCode};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Args, Command};
+use super::args::{Args, Bench, Command};
 use super::status;
 use crate::assets;
+use crate::bench::{idle, page};
 use crate::cluster::progress::Progress;
 use crate::cluster::swap::Change;
 use crate::cluster::{down, swap, up, upstream};
@@ -56,6 +58,19 @@ pub fn run(args: Args) -> Result<ExitCode> {
             );
             runtime()?.block_on(work)?;
         }
+        Command::Bench(Bench::Idle {
+            rounds,
+            settle,
+            measure,
+            page,
+        }) => {
+            let plan = idle::Plan {
+                rounds,
+                settle: Duration::from_secs(settle),
+                measure: Duration::from_secs(measure),
+            };
+            bench_idle(&folder, plan, page)?;
+        }
         Command::Kubectl { args } => return kubectl(&folder, &args),
         Command::Logs {
             program,
@@ -94,6 +109,17 @@ fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> 
     let state = runtime()?.block_on(up::up(&options, Progress::new()))?;
     print!("{}", up::guide(&options.site, &options.rig, &state));
     Ok(())
+}
+
+fn bench_idle(folder: &Folder, plan: idle::Plan, page: Option<PathBuf>) -> Result<()> {
+    let results = runtime()?.block_on(idle::measure(folder, plan, Progress::new()))?;
+    let section = idle::section(&results, plan, State::expect(folder)?.nodes);
+    print!("{section}");
+    let page = match page {
+        Some(page) => page,
+        None => places::checkout()?.join("docs/benchmarks.md"),
+    };
+    page::put(&page, "idle", &section)
 }
 
 fn kubectl(folder: &Folder, args: &[String]) -> Result<ExitCode> {

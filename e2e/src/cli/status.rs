@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 
 use super::command::runtime;
+use crate::machine::process::Usage;
 use crate::plan::site::Folder;
 use crate::state::State;
 use crate::supervisor::client::Supervisor;
@@ -44,7 +45,11 @@ async fn nodes(folder: &Folder) -> Result<Vec<Node>> {
 
 fn line(program: &ProgramStatus, state: &State, upstream: &Path) -> String {
     let origin = origin(&program.binary, &state.ours, upstream);
-    let (rss, cpu) = program.pid.and_then(usage).unwrap_or_default();
+    let usage = program
+        .pid
+        .and_then(|pid| Usage::of(pid).ok())
+        .unwrap_or_default();
+    let (rss, cpu) = (usage.resident, usage.processor.as_secs_f64());
     let pid = program.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
     format!(
         "{:<26} {origin:<9} {pid:>8} {:>4} MiB {cpu:>6.1} s {:>6}  {}",
@@ -61,18 +66,6 @@ fn origin(binary: &Path, ours: &Path, upstream: &Path) -> &'static str {
         Some(folder) if folder == upstream => "upstream",
         _ => "?",
     }
-}
-
-/// Resident bytes and seconds of processor time.
-fn usage(pid: u32) -> Option<(u64, f64)> {
-    let stat = procfs::process::Process::new(i32::try_from(pid).ok()?)
-        .ok()?
-        .stat()
-        .ok()?;
-    let ticks = procfs::ticks_per_second();
-    #[allow(clippy::cast_precision_loss)] // Seconds to one digit.
-    let seconds = (stat.utime + stat.stime) as f64 / ticks as f64;
-    Some((stat.rss * procfs::page_size(), seconds))
 }
 
 fn node_line(node: &Node) -> String {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,31 @@ pub fn signal_pid(pid: u32, signal: Signal) {
 pub fn is_stale(pid: u32) -> bool {
     let link = std::fs::read_link(format!("/proc/{pid}/exe"));
     link.is_ok_and(|path| path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)"))
+}
+
+/// What a process takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory that are resident.
+    pub resident: u64,
+    /// Time on processors since the process began, to a hundredth of a second.
+    pub processor: Duration,
+}
+
+impl Usage {
+    /// # Errors
+    /// If the process is gone.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
+        let stat = i32::try_from(pid)
+            .map_err(anyhow::Error::from)
+            .and_then(|pid| Ok(procfs::process::Process::new(pid)?.stat()?))
+            .with_context(|| format!("looking at process {pid}"))?;
+        let millis = (stat.utime + stat.stime) * 1000 / procfs::ticks_per_second().max(1);
+        Ok(Self {
+            resident: stat.rss * procfs::page_size(),
+            processor: Duration::from_millis(millis),
+        })
+    }
 }
 
 #[cfg(test)]
