@@ -86,7 +86,13 @@ fn owners_take_what_they_own_along_or_leave_it_as_asked() -> Result<()> {
         space.apply(&config_map(&below, Some(&space.get(&["configmap", &owned])?)))?;
         // The collector learns of them by its watches.
         std::thread::sleep(Duration::from_secs(1));
-        space.run(&["delete", "configmap", &owner, "--cascade", how, "--timeout=60s"])?;
+        space.run(&[
+            "delete",
+            "configmap",
+            &owner,
+            &format!("--cascade={how}"),
+            "--timeout=60s",
+        ])?;
         let there = |name: &str| exists(&space, &["configmap", name]);
         if how == "foreground" {
             ensure!(
