@@ -67,6 +67,11 @@ impl Caches {
         }
     }
 
+    /// The client that feeds the caches.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     fn plain<K: Object>(&self, resource: &Resource) -> Cache<K> {
         Cache::builder(&self.client, resource).start(&self.stop)
     }

@@ -12,6 +12,7 @@ pub mod endpoints;
 pub mod endpointslice;
 pub mod events;
 pub mod flags;
+pub mod garbagecollector;
 pub mod hash;
 pub mod manager;
 pub mod names;
@@ -22,5 +23,7 @@ pub mod ownership;
 pub mod podgc;
 pub mod pods;
 pub mod replicaset;
+pub mod rootca;
+pub mod serviceaccount;
 #[cfg(test)]
 mod testing;

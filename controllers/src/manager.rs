@@ -54,6 +54,16 @@ const HERE: &[Here] = &[
         crate::endpointslice::sync::run
     ),
     here!(
+        "serviceaccount-controller",
+        "service-account-controller",
+        crate::serviceaccount::sync::run
+    ),
+    here!(
+        "garbage-collector-controller",
+        "generic-garbage-collector",
+        crate::garbagecollector::sync::run
+    ),
+    here!(
         "deployment-controller",
         "deployment-controller",
         crate::deployment::sync::run
@@ -92,6 +102,11 @@ const HERE: &[Here] = &[
         "taint-eviction-controller",
         "node-controller",
         crate::nodelifecycle::eviction::sync::run
+    ),
+    here!(
+        "root-ca-certificate-publisher-controller",
+        "root-ca-cert-publisher",
+        crate::rootca::sync::run
     ),
 ];
 

@@ -1,0 +1,192 @@
+//! One watch of bare metadata for every kind that can be deleted, as kinds come and go.
+
+use super::graph::{Graph, Work};
+use crate::caches::Caches;
+use machinery::cache::{Cache, Event};
+use machinery::client::Client;
+use machinery::meta::{Istr, Object, ObjectMeta, Resource, resources};
+use machinery::queue::Queue;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Deserializer};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Kinds that are not looked at: nobody owns by them, and there are many.
+const IGNORED: [(&str, &str); 2] = [("", "events"), ("events.k8s.io", "events")];
+/// How long a kind may keep the others waiting for its first list.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Metadata without labels and annotations.
+pub struct Bare {
+    metadata: ObjectMeta,
+}
+
+impl Object for Bare {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+impl<'de> Deserialize<'de> for Bare {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Whole {
+            metadata: ObjectMeta,
+        }
+        let Whole { mut metadata } = Whole::deserialize(deserializer)?;
+        (metadata.labels, metadata.annotations) = Default::default();
+        Ok(Self { metadata })
+    }
+}
+
+/// The kinds by what references call them.
+#[derive(Default)]
+pub struct Kinds(Mutex<FxHashMap<(String, String), Arc<Resource>>>);
+
+impl Kinds {
+    /// The kind that a reference means, by group and kind.
+    pub fn find(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.0.lock().get(&(group.to_owned(), kind.to_owned())).cloned()
+    }
+}
+
+pub struct Watches {
+    caches: Arc<Caches>,
+    graph: Arc<Mutex<Graph>>,
+    queue: Queue<Work>,
+    kinds: Arc<Kinds>,
+    running: FxHashMap<Resource, CancellationToken>,
+    stop: CancellationToken,
+}
+
+type Synced = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Watches {
+    pub fn new(
+        caches: Arc<Caches>,
+        graph: Arc<Mutex<Graph>>,
+        queue: Queue<Work>,
+        kinds: Arc<Kinds>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            caches,
+            graph,
+            queue,
+            kinds,
+            running: FxHashMap::default(),
+            stop,
+        }
+    }
+
+    /// Finds out what there is, starts watches of new kinds and ends those of old ones. Waits for the first lists.
+    pub async fn refresh(&mut self, client: &Client) {
+        let discovered = match client.discover().await {
+            Ok(discovered) => discovered,
+            Err(error) => {
+                tracing::warn!("cannot ask what kinds there are: {error}");
+                return;
+            }
+        };
+        let mut kinds = FxHashMap::default();
+        let mut wanted = Vec::new();
+        for found in discovered.resources {
+            let resource = found.resource.clone();
+            if found.preferred {
+                kinds
+                    .entry((resource.group.to_string(), resource.kind.to_string()))
+                    .or_insert_with(|| Arc::new(resource.clone()));
+                let ignored = IGNORED.contains(&(&*resource.group, &*resource.plural));
+                if !ignored && found.can(&["delete", "list", "watch"]) {
+                    wanted.push(resource);
+                }
+            }
+        }
+        *self.kinds.0.lock() = kinds;
+        let stale = |group: &str| discovered.stale.iter().any(|stale| stale.starts_with(group));
+        self.running.retain(|resource, stop| {
+            // A group that does not answer now may still be there.
+            let keep = wanted.contains(resource) || stale(&resource.group);
+            if !keep {
+                tracing::debug!(%resource, "the kind is gone");
+                stop.cancel();
+            }
+            keep
+        });
+        let mut synced: Vec<Synced> = Vec::new();
+        for resource in wanted {
+            if !self.running.contains_key(&resource) {
+                let stop = self.stop.child_token();
+                synced.push(self.watch(&resource, &stop));
+                self.running.insert(resource, stop);
+            }
+        }
+        let all = futures::future::join_all(synced);
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!("some kinds could not be listed yet; collecting goes on without them");
+        }
+    }
+
+    fn watch(&self, resource: &Resource, stop: &CancellationToken) -> Synced {
+        // Kinds that controllers watch anyway are watched once.
+        match resource {
+            kind if *kind == resources::PODS => self.follow(resource, self.caches.pods().clone(), stop),
+            kind if *kind == resources::REPLICA_SETS => {
+                self.follow(resource, self.caches.replica_sets().clone(), stop)
+            }
+            kind if *kind == resources::DEPLOYMENTS => {
+                self.follow(resource, self.caches.deployments().clone(), stop)
+            }
+            kind if *kind == resources::SERVICES => {
+                self.follow(resource, self.caches.services().clone(), stop)
+            }
+            kind if *kind == resources::ENDPOINT_SLICES => {
+                self.follow(resource, self.caches.endpoint_slices().clone(), stop)
+            }
+            kind if *kind == resources::NODES => self.follow(resource, self.caches.nodes().clone(), stop),
+            kind if *kind == resources::NAMESPACES => {
+                self.follow(resource, self.caches.namespaces().clone(), stop)
+            }
+            kind if *kind == resources::SERVICE_ACCOUNTS => {
+                self.follow(resource, self.caches.service_accounts().clone(), stop)
+            }
+            _ => {
+                let cache: Cache<Bare> = Cache::builder(self.caches.client(), resource)
+                    .metadata_only()
+                    .start(stop);
+                self.follow(resource, cache, stop)
+            }
+        }
+    }
+
+    fn follow<K: Object>(&self, resource: &Resource, cache: Cache<K>, stop: &CancellationToken) -> Synced {
+        let (graph, queue, resource) = (self.graph.clone(), self.queue.clone(), Arc::new(resource.clone()));
+        cache.subscribe(move |event| {
+            let work = match event {
+                Event::Added(object) => graph.lock().upsert(&resource, object.meta()),
+                Event::Updated { old, new } => {
+                    let mut graph = graph.lock();
+                    let mut work = replaced(&mut graph, &old.meta().uid, &new.meta().uid);
+                    work.extend(graph.upsert(&resource, new.meta()));
+                    work
+                }
+                Event::Deleted(last) => graph.lock().remove(&last.meta().uid),
+            };
+            work.into_iter().for_each(|work| queue.add(work));
+        });
+        let stop = stop.clone();
+        Box::pin(async move {
+            stop.run_until_cancelled(cache.synced()).await;
+        })
+    }
+}
+
+/// One name, another object: the delete in between was missed.
+fn replaced(graph: &mut Graph, old: &Istr, new: &Istr) -> Vec<Work> {
+    if old == new { Vec::new() } else { graph.remove(old) }
+}
