@@ -1,0 +1,26 @@
+//! The manager against a real API server that has no other controllers: what users see of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bench;
+mod ownership;
+mod rollout;
+
+use bench::Bench;
+
+/// One API server for all of it, and one thing after the other, so that sizes and times mean something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manager_alone_runs_a_cluster() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.ours();
+    ownership::namespaces_are_furnished(&bench).await;
+    rollout::three_hundred_pods_are_created_once(&bench).await;
+    rollout::a_new_image_rolls_and_rolls_back(&bench).await;
+    rollout::a_killed_manager_goes_on_where_it_was(&mut bench).await;
+    rollout::upstream_takes_over_and_hands_back(&mut bench).await;
+    ownership::dependents_go_with_their_owner(&bench).await;
+    ownership::foreground_deletion_waits_for_dependents(&bench).await;
+    ownership::orphans_stay(&bench).await;
+    ownership::namespaces_are_emptied(&bench).await;
+}
