@@ -28,7 +28,7 @@ impl Bench {
             }
         };
         let server = ApiServer::start(&assets).await.unwrap();
-        let (client, kubeconfig) = (server.client(), server.kubeconfig().unwrap());
+        let (client, kubeconfig) = (server.client(), kubeconfig(&server));
         Some(Self {
             server,
             client,
@@ -45,10 +45,15 @@ impl Bench {
             "--leader-elect-renew-deadline=3s",
             "--leader-elect-retry-period=500ms",
         ];
-        let args = [kubeconfig.as_str(), "--secure-port=0", "-v=4"]
-            .into_iter()
-            .chain(election)
-            .chain(more.iter().copied());
+        let args = [
+            kubeconfig.as_str(),
+            "--secure-port=0",
+            "--use-service-account-credentials",
+            "-v=4",
+        ]
+        .into_iter()
+        .chain(election)
+        .chain(more.iter().copied());
         self.manager = Some(Process::start(program, args, self.server.folder()).unwrap());
     }
 
@@ -80,6 +85,16 @@ impl Bench {
         let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? / 1024)
+    }
+
+    /// Lines of the manager's log that tell of missing rights.
+    pub fn refusals(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.server.folder().join("kube-controller-manager.log"))
+            .unwrap_or_default();
+        log.lines()
+            .filter(|line| line.contains("orbidden") || line.contains("(403)"))
+            .map(str::to_owned)
+            .collect()
     }
 
     pub async fn namespace(&self, name: &str) {
@@ -217,4 +232,27 @@ pub async fn is_rolled_out(bench: &Bench, namespace: &str, name: &str) -> bool {
             .any(|condition| condition["reason"] == "NewReplicaSetAvailable")
     });
     told && complete && status["observedGeneration"] == deployment["metadata"]["generation"]
+}
+
+/// A kubeconfig with upstream's identity and rights: its role may little, and each controller acts under its own account.
+fn kubeconfig(server: &ApiServer) -> PathBuf {
+    let pair = server
+        .authority()
+        .client("system:kube-controller-manager", &[])
+        .unwrap();
+    let file = |name: &str, text: &str| {
+        let path = server.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (certificate, key) = (
+        file("manager.crt", &pair.certificate),
+        file("manager.key", &pair.key),
+    );
+    let (url, ca) = (server.url(), server.ca_file().display().to_string());
+    let text = json!({ "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{ "name": "c", "cluster": { "server": url, "certificate-authority": ca } }],
+        "users": [{ "name": "m", "user": { "client-certificate": certificate, "client-key": key } }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "m" } }] });
+    PathBuf::from(file("manager.kubeconfig", &text.to_string()))
 }

@@ -23,4 +23,10 @@ async fn the_manager_alone_runs_a_cluster() {
     ownership::foreground_deletion_waits_for_dependents(&bench).await;
     ownership::orphans_stay(&bench).await;
     ownership::namespaces_are_emptied(&bench).await;
+    let refused = bench.refusals();
+    assert!(
+        refused.is_empty(),
+        "more rights than upstream's were asked for:\n{}",
+        refused.join("\n")
+    );
 }
