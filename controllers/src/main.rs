@@ -22,7 +22,7 @@ fn run() -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let config = Config::from_flags(&flags)?;
-    manager::selection(&config)?;
+    manager::check(&config)?;
     let secure = Secure::from_flags(&flags, PORT)?;
     block_on(Threads::Current, manager::run(config, secure))
 }

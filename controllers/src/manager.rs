@@ -126,6 +126,18 @@ pub fn selection(config: &Config) -> Result<Selection, names::Refused> {
     Ok(selection)
 }
 
+/// Whether the settings of the selected controllers make sense: better said at once than in a log when the first node comes.
+///
+/// # Errors
+/// See [`names::select`] and [`Invalid`](crate::nodeipam::settings::Invalid).
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    let selection = selection(config)?;
+    if config.node_ipam.allocate_node_cidrs && selection.start.contains(&"node-ipam-controller") {
+        crate::nodeipam::settings::pools(&config.node_ipam)?;
+    }
+    Ok(())
+}
+
 /// Runs until a signal, or until leadership is lost.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! nodes that hold ranges -> pools; a node without --plan--> the next free range of each pool -> spec.podCIDRs
 //! ```
 
+pub mod metrics;
 pub mod plan;
 pub mod pool;
 pub mod settings;

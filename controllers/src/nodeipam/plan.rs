@@ -39,6 +39,11 @@ impl Ledger {
         }
     }
 
+    /// Its pools.
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
     /// A node holds these ranges.
     ///
     /// # Errors

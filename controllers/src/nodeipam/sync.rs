@@ -1,5 +1,6 @@
 //! Watches and writes.
 
+use super::metrics::METRICS;
 use super::plan::Ledger;
 use super::settings;
 use crate::api::Node;
@@ -71,18 +72,40 @@ impl Controller {
                     this.queue.add(new.metadata.key());
                 }
             }
-            Event::Deleted(last) => this.gone(last),
+            Event::Deleted(last) => {
+                this.gone(last);
+                // Nodes may wait for a range to be free again.
+                for node in this
+                    .nodes
+                    .list()
+                    .iter()
+                    .filter(|node| node.spec.pod_cidrs.is_empty())
+                {
+                    this.queue.add(node.metadata.key());
+                }
+            }
         });
     }
 
+    /// Changes the ledger, and shows in the metrics how full it is.
+    fn change<T>(&self, change: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut ledger = self.ledger.lock();
+        let before: Vec<usize> = ledger.pools().iter().map(|pool| pool.usage().0).collect();
+        let outcome = change(&mut ledger);
+        for (pool, before) in ledger.pools().iter().zip(before) {
+            METRICS.show(pool, before);
+        }
+        outcome
+    }
+
     fn holds(&self, node: &Node) {
-        if let Err(mismatch) = self.ledger.lock().holds(&node.metadata.uid, &node.spec.pod_cidrs) {
+        if let Err(mismatch) = self.change(|ledger| ledger.holds(&node.metadata.uid, &node.spec.pod_cidrs)) {
             tracing::error!(node = %node.metadata.name, "the node's address ranges do not fit the flags: {mismatch}");
         }
     }
 
     fn gone(&self, node: &Node) {
-        if let Err(mismatch) = self.ledger.lock().gone(&node.metadata.uid, &node.spec.pod_cidrs) {
+        if let Err(mismatch) = self.change(|ledger| ledger.gone(&node.metadata.uid, &node.spec.pod_cidrs)) {
             tracing::warn!(node = %node.metadata.name, "cannot free the node's address ranges: {mismatch}");
         }
     }
@@ -99,7 +122,7 @@ impl Controller {
             return Ok(Next::Done);
         }
         let uid = &node.metadata.uid;
-        let promised = self.ledger.lock().promise(uid);
+        let promised = self.change(|ledger| ledger.promise(uid));
         let ranges: Vec<String> = match promised {
             Ok(ranges) => ranges.iter().map(ToString::to_string).collect(),
             Err(exhausted) => {
@@ -115,13 +138,13 @@ impl Controller {
                 Ok(Next::Done)
             }
             Err(gone) if gone.is_not_found() => {
-                self.ledger.lock().retract(uid);
+                self.change(|ledger| ledger.retract(uid));
                 Ok(Next::Done)
             }
             Err(error) => {
                 // Without an answer the write may have been carried out: then the node keeps what it was promised.
                 if error.status().is_some_and(|status| status.code < 500) {
-                    self.ledger.lock().retract(uid);
+                    self.change(|ledger| ledger.retract(uid));
                 }
                 self.say(&node, "CIDRAssignmentFailed");
                 Err(anyhow::Error::new(error).context(format!(

@@ -13,6 +13,7 @@ pub mod eviction;
 pub mod health;
 pub mod labels;
 pub mod limiter;
+pub mod metrics;
 pub mod pods;
 pub mod sync;
 pub mod taints;

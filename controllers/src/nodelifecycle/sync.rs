@@ -1,8 +1,10 @@
 //! Watches and writes.
 
 use super::health::{Grace, Heard, unknown};
+use super::metrics::METRICS;
 use super::pods::mark_not_ready;
-use super::zones::{Shift, Zones};
+use super::taints::Eviction;
+use super::zones::{Shift, Zones, zone_of};
 use super::{labels, taints};
 use crate::api::{ConditionStatus, Lease, Node, NodeCondition, Pod};
 use crate::caches::BY_NODE;
@@ -179,10 +181,15 @@ impl Controller {
     /// Looks at the zones whenever something changed, and lets nodes have their turn.
     async fn take_turns(&self) {
         loop {
+            let started = Instant::now();
             let shift = {
                 let nodes = self.nodes.list();
-                self.zones.lock().look(nodes.iter().map(AsRef::as_ref))
+                let mut zones = self.zones.lock();
+                let shift = zones.look(nodes.iter().map(AsRef::as_ref));
+                METRICS.show(&zones);
+                shift
             };
+            METRICS.all.observe(started.elapsed().as_secs_f64());
             if shift != Shift::None {
                 self.shifted(shift);
             }
@@ -223,7 +230,10 @@ impl Controller {
         let Some(node) = self.nodes.get(key) else {
             return Ok(Next::Done);
         };
-        match self.look_after(&node).await {
+        let started = Instant::now();
+        let looked = self.look_after(&node).await;
+        METRICS.one.observe(started.elapsed().as_secs_f64());
+        match looked {
             Ok(next) => Ok(next),
             Err(gone) if gone.is_not_found() => Ok(Next::Done),
             // Somebody else wrote at the same time, perhaps the node itself: look at what it says now.
@@ -245,16 +255,16 @@ impl Controller {
             .map(|heard| heard.left(node, grace, Instant::now()));
         let next = match left {
             None => return Ok(Next::Done), // removed meanwhile
-            Some(Some(left)) => left,
+            Some(Some(left)) => Next::After(left),
             Some(None) => match unknown(node, Time::now()) {
                 Some(conditions) => return self.declare_unknown(node, &conditions).await,
-                None => settings.monitor_period,
+                None => Next::Done, // until it is heard of again
             },
         };
         self.mark_pods(node).await?;
         self.label(node).await?;
         self.taint(node).await?;
-        Ok(Next::After(next))
+        Ok(next)
     }
 
     /// The node was silent for too long: says so. The cache's event brings us back for the rest.
@@ -337,17 +347,15 @@ impl Controller {
         let name = &node.metadata.name;
         let eviction = {
             let mut zones = self.zones.lock();
-            let waits = taints::no_execute(node).is_some() && !taints::is_evicting(node);
-            if !waits && !zones.is_suspended() {
-                zones.forget(name);
-            }
-            if waits || zones.is_suspended() {
+            let dead = taints::no_execute(node).is_some();
+            if dead && (zones.is_suspended() || !taints::is_evicting(node)) {
+                self.changed.notify_one();
                 zones.ask(node)
             } else {
-                taints::Eviction::Later
+                zones.forget(name);
+                Eviction::Later
             }
         };
-        self.changed.notify_one();
         let Some(wanted) = taints::wanted(node, eviction, Time::now()) else {
             return Ok(());
         };
@@ -358,6 +366,9 @@ impl Controller {
             &json!({ "metadata": metadata, "spec": { "taints": wanted } }),
         )
         .await?;
+        if eviction == Eviction::Allowed {
+            METRICS.evicted(&zone_of(node));
+        }
         tracing::info!(node = name.as_str(), taints = ?wanted.iter().map(|taint| &*taint.key).collect::<Vec<_>>(), "set the node's taints");
         Ok(())
     }

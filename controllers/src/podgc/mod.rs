@@ -5,6 +5,7 @@
 //! missing nodes + since when --quarantine--> nodes to ask the API server about
 //! ```
 
+pub mod metrics;
 pub mod plan;
 pub mod quarantine;
 pub mod sync;

@@ -1,5 +1,6 @@
 //! Watches and writes.
 
+use super::metrics::METRICS;
 use super::plan::{Why, plan};
 use super::quarantine::Quarantine;
 use crate::api::{ConditionStatus, Node, Pod};
@@ -144,7 +145,9 @@ impl Controller {
 
     async fn collect(&self, pod: &Pod, why: Why) -> Result<(), ApiError> {
         let key = pod.metadata.key();
-        match self.fail_and_delete(pod, why).await {
+        let done = self.fail_and_delete(pod, why).await;
+        METRICS.count(&key.namespace, why, done.is_err());
+        match done {
             Ok(()) => {
                 tracing::info!(pod = %key, why = why.as_str(), "deleted the pod by force");
                 Ok(())

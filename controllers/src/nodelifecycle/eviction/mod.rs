@@ -5,6 +5,7 @@
 //! verdicts + what was planned before --schedule--> DisruptionTarget condition, then delete
 //! ```
 
+pub mod metrics;
 pub mod plan;
 pub mod schedule;
 pub mod sync;

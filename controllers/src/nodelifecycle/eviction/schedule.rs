@@ -18,7 +18,10 @@ pub enum Step {
     Nothing,
     /// Look again then.
     Wait(Duration),
-    Evict,
+    /// Its time was over that long ago.
+    Evict {
+        late: Duration,
+    },
     /// It may stay after all.
     Cancelled,
 }
@@ -49,10 +52,12 @@ impl Schedule {
             since: now,
             at: due(now),
         });
-        leave.at = leave.at.min(due(leave.since));
+        leave.at = leave.at.min(due(leave.since).max(now));
         let left = leave.at.saturating_duration_since(now);
         if verdict == Verdict::LeaveNow || left.is_zero() {
-            Step::Evict
+            Step::Evict {
+                late: now.saturating_duration_since(leave.at),
+            }
         } else {
             Step::Wait(left)
         }
@@ -103,7 +108,7 @@ mod tests {
         );
         assert_eq!(
             schedule.file(&pod, &uid, later(150), start + secs(150)),
-            Step::Evict
+            Step::Evict { late: secs(0) }
         );
         assert!(schedule.has(&pod));
         assert_eq!(
@@ -122,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             schedule.file(&pod, &Istr::from("v"), Verdict::LeaveNow, start + secs(301)),
-            Step::Evict
+            Step::Evict { late: secs(0) }
         );
     }
 }

@@ -1,5 +1,6 @@
 //! Watches and writes.
 
+use super::metrics::METRICS;
 use super::plan::{Verdict, evicts, verdict};
 use super::schedule::{Schedule, Step};
 use crate::api::{Node, Pod};
@@ -122,12 +123,15 @@ impl Controller {
                 say(format!("Cancelling deletion of Pod {key}"));
                 Ok(Next::Done)
             }
-            Step::Evict => {
+            Step::Evict { late } => {
                 if self.queue.num_requeues(key) == 0 {
                     say(format!("Marking for deletion Pod {key}"));
                 }
                 match self.evict(&pod).await {
-                    Ok(()) => {}
+                    Ok(()) => {
+                        METRICS.deletions.inc();
+                        METRICS.latency.observe(late.as_secs_f64());
+                    }
                     Err(gone) if gone.is_not_found() || gone.is_conflict() => {}
                     Err(error) => {
                         return Err(anyhow::Error::new(error)
