@@ -144,6 +144,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 /// The API server's address or credentials, or the port to serve on, cannot be used, or leadership was lost.
 pub async fn run(config: Config, secure: Secure) -> anyhow::Result<()> {
     let selection = selection(&config)?;
+    machinery::metrics::register_build_info();
     let client = base_client(&config)?;
     let stop = shutdown::on_signal().context("installing signal handlers")?;
     let recorder = Recorder::core(&client, COMPONENT, "", &stop);

@@ -51,7 +51,14 @@ pub async fn run(context: Context) {
         context.stop.clone(),
     );
     // Nothing is deleted before everything was seen: an owner could be on a list that has not come yet.
-    watches.refresh(&context.client).await;
+    let first = async {
+        while !watches.refresh(&context.client).await && watches.is_empty() {
+            tokio::time::sleep(SETTLE).await;
+        }
+    };
+    if context.stop.run_until_cancelled(first).await.is_none() {
+        return;
+    }
     tracing::info!(
         objects = collector.graph.lock().len(),
         "garbage collector has seen all objects"
@@ -74,10 +81,15 @@ pub async fn run(context: Context) {
     });
     let (client, notify) = (context.client.clone(), collector.rediscover.clone());
     let rediscover = context.stop.run_until_cancelled(async move {
+        let mut wait = REDISCOVER;
         loop {
-            let _ = tokio::time::timeout(REDISCOVER, notify.notified()).await;
+            let _ = tokio::time::timeout(wait, notify.notified()).await;
             tokio::time::sleep(SETTLE).await;
-            watches.refresh(&client).await;
+            wait = if watches.refresh(&client).await {
+                REDISCOVER
+            } else {
+                UNSERVED
+            };
         }
     });
     let (stop, ended) = (context.stop.clone(), queue.clone());

@@ -84,13 +84,19 @@ impl Watches {
         }
     }
 
+    /// Whether nothing is watched yet.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Finds out what there is, starts watches of new kinds and ends those of old ones. Waits for the first lists.
-    pub async fn refresh(&mut self, client: &Client) {
+    /// Whether all groups could be asked.
+    pub async fn refresh(&mut self, client: &Client) -> bool {
         let discovered = match client.discover().await {
             Ok(discovered) => discovered,
             Err(error) => {
                 tracing::warn!("cannot ask what kinds there are: {error}");
-                return;
+                return false;
             }
         };
         let mut kinds = FxHashMap::default();
@@ -130,6 +136,7 @@ impl Watches {
         if tokio::time::timeout(PATIENCE, all).await.is_err() {
             tracing::warn!("some kinds could not be listed yet; collecting goes on without them");
         }
+        discovered.stale.is_empty()
     }
 
     fn watch(&self, resource: &Resource, stop: &CancellationToken) -> Synced {

@@ -1,7 +1,8 @@
 //! Deployments.
 
 use crate::bench::{Bench, is_rolled_out};
-use machinery::meta::resources::{DEPLOYMENTS, PODS, REPLICA_SETS};
+use machinery::meta::resources::{DEPLOYMENTS, ENDPOINT_SLICES, PODS, REPLICA_SETS, SERVICES};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub async fn three_hundred_pods_are_created_once(bench: &Bench) {
@@ -95,7 +96,8 @@ pub async fn a_killed_manager_goes_on_where_it_was(bench: &mut Bench) {
 }
 
 pub async fn upstream_takes_over_and_hands_back(bench: &mut Bench) {
-    let (before, uids) = (bench.sets("roll").await, pods(bench).await);
+    expose(bench).await;
+    let (before, uids, slices) = (bench.sets("roll").await, pods(bench).await, slices(bench).await);
     if !bench.upstream() {
         return eprintln!("upstream's manager is not to be had: it takes nothing over");
     }
@@ -138,8 +140,44 @@ pub async fn upstream_takes_over_and_hands_back(bench: &mut Bench) {
                 == 1
     );
     assert_eq!(web(bench).await, before, "we find upstream's sets to be ours");
+    assert_eq!(self::slices(bench).await, slices, "no slice was written again");
     let now = pods(bench).await;
     assert!(uids.iter().all(|uid| now.contains(uid)), "no pod was replaced");
+}
+
+/// A Service over the pods; they are on no node, which matters only to Services that do not publish all.
+async fn expose(bench: &Bench) {
+    let service = json!({ "metadata": { "name": "web", "labels": { "team": "x" } },
+        "spec": { "selector": { "app": "web" }, "publishNotReadyAddresses": true, "ports": [{ "port": 80, "targetPort": "http" }] } });
+    bench
+        .client
+        .create::<Value, _>(&SERVICES, "roll", &service)
+        .await
+        .unwrap();
+    bench
+        .see("six endpoints", async |bench| {
+            let slices = bench.list(&ENDPOINT_SLICES, "roll").await;
+            slices
+                .iter()
+                .filter_map(|slice| slice["endpoints"].as_array().map(Vec::len))
+                .sum::<usize>()
+                == 6
+        })
+        .await;
+}
+
+/// Slices by name and version.
+async fn slices(bench: &Bench) -> Vec<(Value, Value)> {
+    let slices = bench.list(&ENDPOINT_SLICES, "roll").await;
+    slices
+        .iter()
+        .map(|slice| {
+            (
+                slice["metadata"]["name"].clone(),
+                slice["metadata"]["resourceVersion"].clone(),
+            )
+        })
+        .collect()
 }
 
 async fn pods(bench: &Bench) -> Vec<String> {
