@@ -126,17 +126,6 @@ pub fn selection(config: &Config) -> Result<Selection, names::Refused> {
     Ok(selection)
 }
 
-/// The component that upstream names in a controller's events.
-fn event_source(name: &'static str) -> &'static str {
-    match name {
-        "endpoints-controller" => "endpoint-controller",
-        "endpointslice-controller" => "endpoint-slice-controller",
-        "node-ipam-controller" => "cidrAllocator",
-        "node-lifecycle-controller" => "node-controller",
-        own => own,
-    }
-}
-
 /// Whether the settings of the selected controllers make sense: better said at once than in a log when the first node comes.
 ///
 /// # Errors
@@ -266,7 +255,7 @@ async fn lead(
             else {
                 return here.name;
             };
-            let events = Events::new(Recorder::core(&client, event_source(here.name), "", &process));
+            let events = Events::new(Recorder::core(&client, here.name, "", &process));
             tracing::info!(controller = here.name, "starting");
             (here.run)(Context {
                 name: here.name,

@@ -14,9 +14,6 @@ use crate::config::KubeletConfig;
 use crate::cri::{Runtime, RuntimeState};
 use crate::pod::registry::Registry;
 
-/// The API server connection that is on its way out: new code takes [`Node::api`].
-pub type ApiClient = kube::Client;
-
 /// A pod as it came from its source, shared.
 pub type PodRef = Arc<core::Pod>;
 
@@ -34,10 +31,10 @@ pub struct Node {
     pub paths: Paths,
     /// `None`: standalone, without an API server (only static pods).
     pub api: Option<machinery::client::Client>,
-    /// The same server over kube's client, for what has not moved to `api` yet (then it goes: two connections cost memory).
-    pub client: Option<ApiClient>,
     /// The container runtime.
     pub cri: Runtime,
+    /// Where events are told.
+    pub events: machinery::events::Recorder,
     /// The pods of this node with their latest statuses.
     pub pods: Arc<Registry>,
     /// Written by `node`: the addresses of the node, the primary one first. Empty until known.
@@ -71,6 +68,31 @@ pub struct Capacity {
     pub pods: u64,
     /// Huge pages: (page size in bytes, allocatable bytes).
     pub hugepages: Vec<(u64, u64)>,
+}
+
+impl Capacity {
+    /// Allocatable amounts by resource name, pods aside.
+    #[must_use]
+    pub fn allocatable_amounts(&self) -> crate::pod::resources::Amounts {
+        use machinery::arith::quantity::Quantity;
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let bytes = |n: u64| Quantity::from_bytes(number(n));
+        let mut out = crate::pod::resources::Amounts::from([
+            (
+                "cpu".to_owned(),
+                Quantity::from_millis(number(self.allocatable_cpu_millis)),
+            ),
+            ("memory".to_owned(), bytes(self.allocatable_memory)),
+            (
+                "ephemeral-storage".to_owned(),
+                bytes(self.allocatable_ephemeral_storage),
+            ),
+        ]);
+        for (size, total) in &self.hugepages {
+            out.insert(format!("hugepages-{}", bytes(*size)), bytes(*total));
+        }
+        out
+    }
 }
 
 /// The folders the kubelet works in, laid out as upstream lays them out.

@@ -1,5 +1,5 @@
 //! `kubelet`: see the library for what it does.
 
-fn main() -> anyhow::Result<()> {
-    kubelet::run::main()
+fn main() -> std::process::ExitCode {
+    machinery::component::runtime::exit(kubelet::run::main())
 }

@@ -27,6 +27,24 @@ pub enum CriError {
 }
 
 impl CriError {
+    /// The runtime's own words, without ours.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Endpoint(_) => self.to_string(),
+            Self::Call { status, .. } => status.message().to_owned(),
+        }
+    }
+
+    /// The gRPC code.
+    #[must_use]
+    pub fn code(&self) -> tonic::Code {
+        match self {
+            Self::Endpoint(_) => tonic::Code::InvalidArgument,
+            Self::Call { status, .. } => status.code(),
+        }
+    }
+
     /// Whether the runtime says that it does not know the object.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -39,6 +57,7 @@ impl CriError {
 pub struct Runtime {
     socket: Arc<Path>,
     channel: Channel,
+    deadline: std::time::Duration,
 }
 
 impl Runtime {
@@ -61,7 +80,22 @@ impl Runtime {
                 async move { tokio::net::UnixStream::connect(&*dial).await.map(TokioIo::new) }
             }),
         );
-        Ok(Self { socket, channel })
+        Ok(Self {
+            socket,
+            channel,
+            deadline: std::time::Duration::from_secs(120),
+        })
+    }
+
+    /// With this deadline for every call that has no longer one.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: std::time::Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    pub(super) fn deadline(&self) -> Option<std::time::Duration> {
+        Some(self.deadline)
     }
 
     /// The socket's path.

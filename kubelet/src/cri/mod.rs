@@ -3,13 +3,17 @@
 //! In: calls by pod tasks, the server and the node status. Out: the runtime's answers, or a [`CriError`] that names the
 //! call and the socket. The connection is made lazily and again after a runtime restart.
 
+mod calls;
 mod client;
 pub mod container;
 pub mod dns;
+pub mod events;
 pub mod hash;
+pub mod health;
 pub mod labels;
 pub mod limits;
 pub mod namespaces;
+pub mod observe;
 pub mod sandbox;
 pub mod security;
 

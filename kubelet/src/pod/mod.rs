@@ -4,11 +4,26 @@
 //! spec + observed + probe verdicts -> plan (+ backoff) -> kill, sandbox, start -> runtime
 //! ```
 
+pub mod admit;
 pub mod backoff;
+pub mod collect;
+pub mod dispatch;
+pub mod events;
+pub mod files;
+pub mod hook;
+pub mod kill;
 pub mod observed;
+mod orphan;
 pub mod plan;
 mod plan_init;
+pub mod publish;
 pub mod registry;
 pub mod resources;
 pub mod restart;
+mod restore;
+pub mod rotate;
+pub mod shared;
 pub mod spec;
+pub mod start;
+pub mod sync;
+pub mod worker;

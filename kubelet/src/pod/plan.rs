@@ -117,20 +117,23 @@ impl Plan {
 #[must_use]
 pub fn sandbox_change(pod: &core::Pod, seen: &Observed) -> Option<(u32, &'static str)> {
     let Some(latest) = seen.sandboxes.first() else {
-        return Some((0, "No pod sandbox exists"));
+        return Some((0, "no pod sandbox exists"));
     };
     let next = latest.attempt + 1;
     if seen.sandboxes.iter().filter(|s| s.ready).count() > 1 {
-        return Some((next, "Multiple sandboxes are ready for Pod"));
+        return Some((next, "multiple pod sandboxes are ready and need to be reconciled"));
     }
     if !latest.ready {
-        return Some((next, "Pod sandbox is not ready"));
+        return Some((next, "pod sandbox is not ready"));
     }
     if latest.host_network != pod.host_network() {
-        return Some((next, "Pod sandbox network namespace mode has changed"));
+        return Some((
+            next,
+            "network namespace mode changed and sandbox needs to be recreated",
+        ));
     }
     if !pod.host_network() && latest.has_network && latest.ips.is_empty() {
-        return Some((next, "Pod sandbox has no IP address"));
+        return Some((next, "pod sandbox has no IP address"));
     }
     None
 }
