@@ -26,6 +26,11 @@ pub async fn run(node: Arc<Node>, client: Client) {
         seconds,
     };
     let mut latest: Option<Lease> = None;
+    // The lease is owned by the Node: there is none before it.
+    let mut object = keeper.node.object.subscribe();
+    if object.wait_for(Option::is_some).await.is_err() {
+        return;
+    }
     loop {
         // A request may hang as long as the lease lives; then it is worth no more.
         let renewal = tokio::time::timeout(period * 4, keeper.renew(&mut latest)).await;

@@ -10,6 +10,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::Timestamp;
 use machinery::arith::backoff::Backoff;
 use machinery::client::{ApiError, Client, PatchKind};
+use machinery::events::EventType;
+use machinery::meta::ObjectRef;
 use machinery::meta::resources::NODES;
 use tracing::{debug, info, warn};
 
@@ -211,16 +213,14 @@ impl Keeper {
     /// Looks at the node every `nodeStatusUpdateFrequency` and whenever the runtime's state or a pressure turns;
     /// writes what changed at once, and heartbeats every `nodeStatusReportFrequency`.
     pub(super) async fn run(&self, api: Client) {
-        let latest = if self.node.config.register_node {
+        if self.node.config.register_node {
             let node = self.register(&api).await;
             self.node.object.send_replace(Some(Arc::new(node)));
-            true
-        } else {
-            false
-        };
-        debug!(registered = latest, "keeping the node status");
+        }
+        self.event(EventType::Normal, "Starting", "Starting kubelet.".to_owned());
 
         let (update, report) = frequencies(&self.node);
+        let mut unschedulable = false;
         let mut runtime = self.node.runtime.subscribe();
         let mut pressure = self.node.pressure.subscribe();
         let mut images = self.list_images().await;
@@ -247,12 +247,29 @@ impl Keeper {
             if let Err(error) = self.publish() {
                 debug!(%error, "addresses");
             }
+            let now = self.is_unschedulable();
+            if now != std::mem::replace(&mut unschedulable, now) {
+                let reason = if now {
+                    "NodeNotSchedulable"
+                } else {
+                    "NodeSchedulable"
+                };
+                self.tell(&Told::Turned(reason));
+            }
             tokio::select! {
                 () = tokio::time::sleep(update) => {}
                 Ok(()) = runtime.changed() => {}
                 Ok(()) = pressure.changed() => {}
             }
         }
+    }
+
+    fn is_unschedulable(&self) -> bool {
+        let object = self.node.object.borrow();
+        object
+            .as_ref()
+            .and_then(|node| node.spec.as_ref()?.unschedulable)
+            .unwrap_or(false)
     }
 
     /// True if something was written.
@@ -279,12 +296,40 @@ impl Keeper {
     }
 
     fn tell(&self, told: &Told) {
+        let name = &self.node.name;
         match told {
-            Told::Turned(reason) => info!(node = %self.node.name, "node status is now: {reason}"),
+            Told::Turned(reason) => self.event(
+                EventType::Normal,
+                reason,
+                format!("Node {name} status is now: {reason}"),
+            ),
             Told::Rebooted { boot_id } => {
-                warn!(node = %self.node.name, boot_id, "the node has been rebooted");
+                self.event(
+                    EventType::Warning,
+                    "Rebooted",
+                    format!("Node {name} has been rebooted, boot id: {boot_id}"),
+                );
             }
         }
+    }
+
+    fn event(&self, kind: EventType, reason: &'static str, message: String) {
+        // The uid lets `kubectl describe node` find the event; before the node is registered there is none.
+        let uid = self
+            .node
+            .object
+            .borrow()
+            .as_ref()
+            .and_then(|node| node.metadata.uid.clone())
+            .unwrap_or_default();
+        let about = ObjectRef {
+            kind: "Node".into(),
+            name: (&*self.node.name).into(),
+            uid: uid.as_str().into(),
+            ..ObjectRef::default()
+        };
+        info!(node = %self.node.name, reason, "{message}");
+        self.node.events.event(&about, kind, reason, "", message);
     }
 }
 

@@ -166,6 +166,7 @@ impl Pass<'_> {
             SandboxPlan::Keep(_) => self.kill(&plan.kill).await?,
         }
         if plan.start.is_empty() && matches!(plan.sandbox, SandboxPlan::Keep(_)) {
+            shared.volumes.keep(&self.pod);
             return Ok(());
         }
         if let Err(error) = files::make_pod_folders(&shared.node.paths, &self.pod) {

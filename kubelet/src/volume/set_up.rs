@@ -43,15 +43,7 @@ impl Site<'_> {
 
     /// A volume whose files we write.
     pub(super) fn files(&self, payload: &Payload) -> Result<HostVolume, String> {
-        let (plugin, in_memory) = if self.volume.config_map.is_some() {
-            ("kubernetes.io/configmap", false)
-        } else if self.volume.secret.is_some() {
-            ("kubernetes.io/secret", true)
-        } else if self.volume.downward_api.is_some() {
-            ("kubernetes.io/downward-api", true)
-        } else {
-            ("kubernetes.io/projected", true)
-        };
+        let (plugin, in_memory) = written(self.volume).ok_or("not a volume whose files we write")?;
         let folder = self.folder(plugin);
         let group = fs_group(self.pod);
         let medium = if in_memory {
@@ -122,6 +114,26 @@ fn bind_local(path: &Path, folder: &Path, group: Option<u32>, only_on_mismatch: 
         }
         _ => Ok(()),
     }
+}
+
+/// The plugin of a volume whose files we write, and whether they are kept in memory.
+fn written(volume: &core::Volume) -> Option<(&'static str, bool)> {
+    if volume.config_map.is_some() {
+        Some(("kubernetes.io/configmap", false))
+    } else if volume.secret.is_some() {
+        Some(("kubernetes.io/secret", true))
+    } else if volume.downward_api.is_some() {
+        Some(("kubernetes.io/downward-api", true))
+    } else if volume.projected.is_some() {
+        Some(("kubernetes.io/projected", true))
+    } else {
+        None
+    }
+}
+
+/// Whether files of ours are in the volume: they may have to be written again.
+pub(super) fn is_written(paths: &Paths, uid: &str, volume: &core::Volume) -> bool {
+    written(volume).is_some_and(|(plugin, _)| paths.volume(uid, plugin, &volume.name).exists())
 }
 
 /// Unmounts and removes every volume and sub-path of a pod: `POD/volumes`, `POD/volume-subpaths`, `POD/plugins`.

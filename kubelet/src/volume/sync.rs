@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::claims::{self, BackingKind};
 use super::payload::{self, Sources};
-use super::set_up::{Site, take_down};
+use super::set_up::{Site, is_written, take_down};
 use super::tokens::Tokens;
 use super::{HostVolume, Kind, Missing, Objects, PodVolumes, VolumeError, container};
 use crate::context::{Node, PodRef};
@@ -349,7 +349,9 @@ impl Inner {
             let gone = entry.gone.lock().await;
             if !*gone {
                 let pod = Arc::clone(&entry.pod.lock());
-                let (_, error) = self.set_up(uid, &pod, &entry, has_files).await;
+                // Volumes that were taken down, or never were, are not ours to make here.
+                let written = |volume: &core::Volume| is_written(&self.node.paths, uid, volume);
+                let (_, error) = self.set_up(uid, &pod, &entry, written).await;
                 if let Some(error) = error {
                     debug!(pod = ?pod.metadata.name, %error, "cannot refresh a volume");
                 }
@@ -400,13 +402,6 @@ async fn keep_fresh(inner: Arc<Inner>, changes: Option<mpsc::UnboundedReceiver<A
 fn shows_differently(old: &core::Pod, new: &core::Pod) -> bool {
     let (old, new) = (&old.metadata, &new.metadata);
     old.labels != new.labels || old.annotations != new.annotations
-}
-
-fn has_files(volume: &core::Volume) -> bool {
-    volume.config_map.is_some()
-        || volume.secret.is_some()
-        || volume.projected.is_some()
-        || volume.downward_api.is_some()
 }
 
 /// The claim of a volume: its name, whether it was made for the pod, and whether it is to be read-only.
