@@ -13,6 +13,7 @@ fn node(zone: Option<&str>) -> NodeFacts {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn service(spec: Value) -> Service {
     let mut whole = json!({"clusterIP": "10.96.0.1", "ports": [{"name": "p", "port": 80}]});
     whole

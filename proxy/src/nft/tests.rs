@@ -12,9 +12,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Fake {
     exists: bool,
-    sets: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
-    chains: BTreeMap<String, Vec<Vec<u8>>>,
+    sets: Sets,
+    chains: Chains,
 }
+
+type Sets = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
+type Chains = BTreeMap<String, Vec<Vec<u8>>>;
 
 impl Fake {
     /// Applies a transaction, or says which message is refused.
@@ -143,12 +146,7 @@ impl Fake {
     }
 
     /// Without what may stay behind after a change: empty chains, and sets and rules of classes without destinations.
-    fn meaning(
-        &self,
-    ) -> (
-        BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
-        BTreeMap<String, Vec<Vec<u8>>>,
-    ) {
+    fn meaning(&self) -> (Sets, Chains) {
         let mut sets = self.sets.clone();
         sets.retain(|name, elements| !(name.contains("spread-") && elements.is_empty()));
         // Which number an endpoint has does not matter.
@@ -160,7 +158,7 @@ impl Fake {
             sets.insert(name.into(), loose.collect());
         }
         let mut chains = self.chains.clone();
-        chains.retain(|name, rules| !(name.contains('/') && rules.is_empty()) && !name.ends_with("-spread"));
+        chains.retain(|name, rules| !(name.ends_with("-spread") || name.contains('/') && rules.is_empty()));
         for (name, rules) in &mut chains {
             // Nor does the order of a sticky Service's endpoints.
             if name.starts_with("service-") || name.starts_with("local-") {
