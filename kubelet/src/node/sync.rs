@@ -142,15 +142,16 @@ impl Keeper {
     }
 
     /// Creates our Node, or brings the one that is there in line, until one of the two has worked.
-    async fn register(&self, api: &Client) -> NodeObject {
+    /// Returns it, and what its first status tells.
+    async fn register(&self, api: &Client) -> (NodeObject, Vec<Told>) {
         let mut backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(7));
         loop {
             let mut wanted = object::initial(&self.identity);
-            status::fill(&mut wanted, &self.facts(&[]), Timestamp::now());
+            let told = status::fill(&mut wanted, &self.facts(&[]), Timestamp::now());
             match self.try_register(api, &wanted).await {
                 Ok(node) => {
                     info!(node = %self.node.name, "registered");
-                    return node;
+                    return (node, told);
                 }
                 Err(error) if backoff.steps() == 0 => {
                     warn!(node = %self.node.name, %error, "cannot register the node; trying on");
@@ -213,11 +214,14 @@ impl Keeper {
     /// Looks at the node every `nodeStatusUpdateFrequency` and whenever the runtime's state or a pressure turns;
     /// writes what changed at once, and heartbeats every `nodeStatusReportFrequency`.
     pub(super) async fn run(&self, api: Client) {
+        let mut told = Vec::new();
         if self.node.config.register_node {
-            let node = self.register(&api).await;
+            let (node, first) = self.register(&api).await;
             self.node.object.send_replace(Some(Arc::new(node)));
+            told = first;
         }
         self.event(EventType::Normal, "Starting", "Starting kubelet.".to_owned());
+        told.iter().for_each(|told| self.tell(told));
 
         let (update, report) = frequencies(&self.node);
         let mut unschedulable = false;

@@ -118,10 +118,16 @@ async fn a_node_registers_reports_and_renews_its_lease() {
             .into_iter()
             .filter_map(|event| event.reason)
             .collect();
-        ["Starting", "NodeNotReady", "NodeReady", "NodeNotSchedulable"]
-            .iter()
-            .all(|wanted| reasons.iter().any(|reason| reason == wanted))
-            .then_some(())
+        [
+            "Starting",
+            "NodeHasSufficientMemory",
+            "NodeNotReady",
+            "NodeReady",
+            "NodeNotSchedulable",
+        ]
+        .iter()
+        .all(|wanted| reasons.iter().any(|reason| reason == wanted))
+        .then_some(())
     })
     .await;
     stop.cancel();
