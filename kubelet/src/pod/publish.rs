@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use machinery::client::{ApiError, Client, PatchKind};
 use machinery::meta::resources::PODS;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::status::patch;
 
@@ -63,6 +64,9 @@ impl Known {
 #[derive(Default)]
 pub struct Publisher {
     known: Option<(String, Known)>,
+    /// The last patch, and the resource version that it left behind: the API server may keep a field as it was (it does
+    /// so for `resources` of a pod that has ended), and the same patch on the same version would change nothing again.
+    last: Option<(Value, Option<String>)>,
     write: Option<BoxFuture<'static, Result<Known, ApiError>>>,
 }
 
@@ -97,6 +101,12 @@ impl Publisher {
         let Some(body) = patch::between(&target.uid, &known.status, status) else {
             return true;
         };
+        if self.last.as_ref().is_some_and(|(patch, left)| {
+            *patch == body && left.as_ref() == Some(&known.metadata.resource_version)
+        }) {
+            return true;
+        }
+        self.last = Some((body.clone(), None));
         let (client, target) = (client.clone(), target.clone());
         self.write = Some(Box::pin(async move {
             client
@@ -123,6 +133,9 @@ impl Publisher {
         let result = write.await;
         self.write = None;
         let known = result?;
+        if let Some((_, left)) = self.last.as_mut() {
+            *left = Some(known.metadata.resource_version.clone());
+        }
         if let Some((_, before)) = self.known.as_mut()
             && known.version() >= before.version()
         {
