@@ -54,7 +54,7 @@ impl Shared {
             .spec
             .external_ips
             .iter()
-            .filter_map(|ip| parse_ip(ip))
+            .copied()
             .filter(in_family)
             .collect();
         external_ips.sort_unstable();

@@ -1,6 +1,7 @@
 use super::route::{Family, Protocol};
-use machinery::meta::{Istr, Object, ObjectMeta, null_default};
+use machinery::meta::{Istr, Labels, Object, ObjectMeta, null_default};
 use serde::Deserialize;
+use std::net::IpAddr;
 
 /// Services with this label belong to another proxy.
 pub const SERVICE_PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
@@ -31,6 +32,11 @@ pub(super) fn lean<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
     meta.finalizers = Vec::new();
     meta.uid = Istr::default();
     meta.generate_name = Istr::default();
+    let service = meta.labels.get(super::slice::SERVICE_NAME_LABEL).map(Istr::new);
+    meta.labels = Labels::new();
+    if let Some(service) = service {
+        meta.labels.insert(super::slice::SERVICE_NAME_LABEL, service);
+    }
     let trigger = meta
         .annotations
         .get(super::slice::LAST_CHANGE_TRIGGER_TIME)
@@ -43,25 +49,41 @@ pub(super) fn lean<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
     Ok(meta)
 }
 
+/// An address; `None`, as headless Services have it, and what is no address are none.
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| super::resolve::parse_ip(&text)))
+}
+
+/// The addresses in a list; others are left out.
+fn addresses<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Box<[IpAddr]>, D::Error> {
+    let texts = Option::<Vec<std::borrow::Cow<'de, str>>>::deserialize(deserializer)?.unwrap_or_default();
+    Ok(texts
+        .iter()
+        .filter_map(|text| super::resolve::parse_ip(text))
+        .collect())
+}
+
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Spec {
     #[serde(rename = "type", deserialize_with = "null_default")]
     pub kind: ServiceType,
-    #[serde(rename = "clusterIP", deserialize_with = "null_default")]
-    pub cluster_ip: Istr,
-    #[serde(rename = "clusterIPs", deserialize_with = "null_default")]
-    pub cluster_ips: Vec<Istr>,
+    /// `None` for headless Services and for those that have no address yet.
+    #[serde(rename = "clusterIP", deserialize_with = "address")]
+    pub cluster_ip: Option<IpAddr>,
+    #[serde(rename = "clusterIPs", deserialize_with = "addresses")]
+    pub cluster_ips: Box<[IpAddr]>,
     #[serde(deserialize_with = "null_default")]
-    pub ports: Vec<Port>,
-    #[serde(rename = "externalIPs", deserialize_with = "null_default")]
-    pub external_ips: Vec<Istr>,
+    pub ports: Box<[Port]>,
+    #[serde(rename = "externalIPs", deserialize_with = "addresses")]
+    pub external_ips: Box<[IpAddr]>,
     #[serde(deserialize_with = "null_default")]
     pub session_affinity: SessionAffinity,
     #[serde(deserialize_with = "null_default")]
     pub session_affinity_config: SessionAffinityConfig,
     #[serde(deserialize_with = "null_default")]
-    pub load_balancer_source_ranges: Vec<Istr>,
+    pub load_balancer_source_ranges: Box<[Istr]>,
     #[serde(deserialize_with = "null_default")]
     pub external_traffic_policy: TrafficPolicy,
     #[serde(deserialize_with = "null_default")]
@@ -132,7 +154,7 @@ pub struct Status {
 #[serde(rename_all = "camelCase", default)]
 pub struct LoadBalancer {
     #[serde(deserialize_with = "null_default")]
-    pub ingress: Vec<Ingress>,
+    pub ingress: Box<[Ingress]>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -146,23 +168,13 @@ pub struct Ingress {
 impl Service {
     /// No cluster address to proxy: headless, ExternalName, or not allocated yet.
     pub fn is_proxied(&self) -> bool {
-        let ip = self.spec.cluster_ip.as_str();
-        !ip.is_empty() && ip != "None" && self.spec.kind != ServiceType::ExternalName
+        self.spec.cluster_ip.is_some() && self.spec.kind != ServiceType::ExternalName
     }
 
     /// The ClusterIP of this family.
-    pub fn cluster_ip(&self, family: Family) -> Option<std::net::IpAddr> {
-        let first = std::iter::once(&self.spec.cluster_ip);
-        let all = if self.spec.cluster_ips.is_empty() {
-            None
-        } else {
-            Some(self.spec.cluster_ips.iter())
-        };
-        all.into_iter()
-            .flatten()
-            .chain(first)
-            .filter_map(|ip| super::resolve::parse_ip(ip))
-            .find(|ip| Family::of(*ip) == family)
+    pub fn cluster_ip(&self, family: Family) -> Option<IpAddr> {
+        let mut all = self.spec.cluster_ips.iter().chain(&self.spec.cluster_ip);
+        all.find(|ip| Family::of(**ip) == family).copied()
     }
 
     /// External traffic may only use endpoints of the node it arrives at.
