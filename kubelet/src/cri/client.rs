@@ -36,6 +36,15 @@ impl CriError {
         }
     }
 
+    /// As Go prints it, but for a code that says nothing.
+    #[must_use]
+    pub fn in_go(&self) -> String {
+        match self.code() {
+            tonic::Code::Unknown => self.message(),
+            code => format!("rpc error: code = {code:?} desc = {}", self.message()),
+        }
+    }
+
     /// The gRPC code.
     #[must_use]
     pub fn code(&self) -> tonic::Code {

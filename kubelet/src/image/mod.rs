@@ -228,13 +228,10 @@ impl Images {
         key: (Arc<str>, String),
         error: Option<&CriError>,
     ) -> Missing {
-        let why = error.map(CriError::message).unwrap_or_default();
-        let code = error.map_or("Unknown".into(), |e| format!("{:?}", e.code()));
-        about.warning(
-            "Failed",
-            format!("Failed to pull image {asked:?}: rpc error: code = {code} desc = {why}"),
-        );
-        let (reason, message) = match why.split_once(':').map(|(head, _)| head).unwrap_or(&why) {
+        let bare = error.map(CriError::message).unwrap_or_default();
+        let why = error.map(CriError::in_go).unwrap_or_default();
+        about.warning("Failed", format!("Failed to pull image {asked:?}: {why}"));
+        let (reason, message) = match bare.split_once(':').map_or(bare.as_str(), |(head, _)| head) {
             "RegistryUnavailable" => (
                 "RegistryUnavailable",
                 format!("image pull failed for {asked} because the registry is unavailable"),
@@ -243,7 +240,7 @@ impl Images {
                 "SignatureValidationFailed",
                 format!("image pull failed for {asked} because the signature validation failed"),
             ),
-            _ => ("ErrImagePull", format!("rpc error: code = {code} desc = {why}")),
+            _ => ("ErrImagePull", why),
         };
         let mut failures = self.failures.lock();
         let delay = failures.get(&key).map_or(INITIAL, |f| (f.delay * 2).min(MAX));
@@ -266,10 +263,17 @@ impl Images {
 }
 
 fn present(image: crate::cri::api::Image) -> Present {
+    let uid = image.uid.map(|u| u.value);
+    // An image that names nobody runs as root.
+    let uid = if uid.is_none() && image.username.is_empty() {
+        Some(0)
+    } else {
+        uid
+    };
     Present {
         id: image.id,
         user: ImageUser {
-            uid: image.uid.map(|u| u.value),
+            uid,
             name: image.username,
         },
     }

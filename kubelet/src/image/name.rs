@@ -16,10 +16,7 @@ pub fn with_default_tag(image: &str) -> Result<String, String> {
     };
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     let parts: Vec<&str> = name.split('/').collect();
-    let has_host = parts.len() > 1
-        && parts
-            .first()
-            .is_some_and(|p| p.contains(['.', ':']) || *p == "localhost");
+    let has_host = parts.len() > 1 && parts.first().is_some_and(|p| is_host(p));
     let repository = if has_host { parts.get(1..) } else { parts.get(..) }.unwrap_or_default();
     let whole = |p: &&str| !p.is_empty() && p.chars().all(lower) && !p.starts_with(['.', '_', '-']);
     let tag_ok = tag.is_none_or(|t| {
@@ -44,12 +41,17 @@ pub fn with_default_tag(image: &str) -> Result<String, String> {
     })
 }
 
+/// Whether the first part of a name is a registry: an upper-case one can be no repository.
+fn is_host(part: &str) -> bool {
+    part.contains(['.', ':']) || part == "localhost" || part.chars().any(char::is_uppercase)
+}
+
 /// The registry of an image and the path in it, as credentials are kept by them.
 #[must_use]
 pub fn registry_and_path(image: &str) -> (String, String) {
     let bare = image.split('@').next().unwrap_or(image);
     let (host, rest) = match bare.split_once('/') {
-        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest.to_owned()),
+        Some((host, rest)) if is_host(host) => (host, rest.to_owned()),
         Some(_) => ("docker.io", bare.to_owned()),
         None => ("docker.io", format!("library/{bare}")),
     };
@@ -76,6 +78,7 @@ mod tests {
                 None,
             ),
             ("UPPER", Some("")),
+            ("UPPER/x", Some("UPPER/x:latest")),
             ("a/b:", Some("")),
             ("", Some("")),
         ] {

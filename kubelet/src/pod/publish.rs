@@ -8,6 +8,7 @@ use machinery::client::{ApiError, Client, PatchKind};
 use machinery::meta::resources::PODS;
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::trace;
 
 use crate::status::patch;
 
@@ -107,6 +108,7 @@ impl Publisher {
             return true;
         }
         self.last = Some((body.clone(), None));
+        trace!(pod = target.name, %body, "status patch");
         let (client, target) = (client.clone(), target.clone());
         self.write = Some(Box::pin(async move {
             client

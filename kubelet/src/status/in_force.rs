@@ -28,16 +28,15 @@ pub(super) fn texts(amounts: Amounts) -> List {
         .collect()
 }
 
-/// The pod's resources.
-pub(super) fn of_pod(facts: &Facts<'_>) -> Option<core::ResourceRequirements> {
+/// The pod's resources in this phase.
+pub(super) fn of_pod(facts: &Facts<'_>, phase: &str) -> Option<core::ResourceRequirements> {
     let pod = facts.pod;
     let (requests, limits) = (
         texts(resources::pod_requests(pod)),
         texts(resources::pod_limits(pod)),
     );
-    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     let mut out = pod.spec().resources.clone().unwrap_or_default();
-    if phase != Some("Running") {
+    if phase != "Running" {
         out.requests = Some(requests).filter(|l| !l.is_empty());
         out.limits = Some(limits).filter(|l| !l.is_empty());
         return Some(out);

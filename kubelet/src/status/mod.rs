@@ -92,7 +92,6 @@ pub fn generate(facts: &Facts<'_>, failed: Option<&Verdict>) -> core::PodStatus 
     addresses(facts, &mut status);
     status.allocated_resources =
         Some(in_force::texts(resources::pod_requests(pod))).filter(|r| !r.is_empty());
-    status.resources = in_force::of_pod(facts);
 
     let app = containers::convert(
         facts,
@@ -161,6 +160,7 @@ pub fn generate(facts: &Facts<'_>, failed: Option<&Verdict>) -> core::PodStatus 
         status.message = Some(failed.message.clone());
     }
     status.phase = Some(phase.into());
+    status.resources = in_force::of_pod(facts, phase);
 
     readiness::apply(facts, &mut status);
     status.conditions = Some(conditions::all(facts, &status));
@@ -179,6 +179,7 @@ pub fn rejected(pod: &core::Pod, verdict: &Verdict) -> core::PodStatus {
         phase: Some("Failed".into()),
         reason: Some(verdict.reason.clone()),
         message: Some(verdict.message.clone()),
+        observed_generation: pod.metadata.generation,
         qos_class: Some(Qos::of(pod).as_str().into()),
         conditions: some(conditions),
         ..Default::default()

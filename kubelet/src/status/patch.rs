@@ -39,9 +39,15 @@ fn changes(theirs: &Map<String, Value>, ours: &Map<String, Value>) -> Map<String
                     }
                 }
             }
-            None => {
-                out.insert(field.clone(), value.clone());
-            }
+            None => match (before.and_then(Value::as_object), value.as_object()) {
+                // A merge goes into objects: what went from inside has to be named there.
+                (Some(before), Some(now)) => {
+                    out.insert(field.clone(), Value::Object(changes(before, now)));
+                }
+                _ => {
+                    out.insert(field.clone(), value.clone());
+                }
+            },
         }
     }
     for field in theirs.keys().filter(|f| !ours.contains_key(*f)) {
@@ -82,6 +88,7 @@ fn keyed(theirs: Option<&Value>, ours: &Value, key: &str) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
     fn condition(kind: &str, status: &str, reason: Option<&str>) -> core::PodCondition {
         core::PodCondition {
@@ -90,6 +97,34 @@ mod tests {
             reason: reason.map(Into::into),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn what_went_from_inside_an_object_is_named() {
+        let with = |limits: &[(&str, &str)]| core::PodStatus {
+            resources: Some(core::ResourceRequirements {
+                limits: Some(
+                    limits
+                        .iter()
+                        .map(|(k, v)| ((*k).to_owned(), Quantity((*v).to_owned())))
+                        .collect(),
+                ),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let patch = between(
+            "u",
+            &with(&[("cpu", "1"), ("memory", "2")]),
+            &with(&[("cpu", "3")]),
+        )
+        .unwrap();
+        assert_eq!(
+            patch["status"],
+            json!({ "resources": { "limits": { "cpu": "3", "memory": null } } })
+        );
+        let patch = between("u", &with(&[("cpu", "1")]), &core::PodStatus::default()).unwrap();
+        assert_eq!(patch["status"], json!({ "resources": null }));
     }
 
     #[test]
