@@ -384,3 +384,55 @@ fn a_new_table_fails_no_request() {
         assert!(asked > 50, "{asked}");
     });
 }
+
+#[test]
+fn a_udp_flow_leaves_an_endpoint_that_is_gone() {
+    if !can_unshare() {
+        return;
+    }
+    let world = World::new(2);
+    (0..2).for_each(|n| serve(&world.pods[n], 5353, &format!("pod{}", n + 1)));
+    let mut proxy = Proxy::new(&world, Family::Ipv4);
+    let ports = json!([{"name": "p", "protocol": "UDP", "port": 53}]);
+    let svc = service("dns", "10.96.0.53", ports, json!({}));
+    let with = |pods: &[i32]| {
+        routes(
+            &svc,
+            &[slice("dns", Family::Ipv4, 5353, "UDP", pods)],
+            Family::Ipv4,
+        )
+    };
+    let sweep = |before: &[PortRoute], after: &[PortRoute]| {
+        let mut stale = kube_proxy::conntrack::Stale::default();
+        stale.add(before, after);
+        world
+            .node
+            .enter(|| {
+                kube_proxy::conntrack::Sweeper::open()
+                    .unwrap()
+                    .sweep(Family::Ipv4, &stale)
+            })
+            .unwrap()
+    };
+    proxy.set(with(&[1]));
+    let socket = world.client.enter(|| {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect("10.96.0.53:53").unwrap();
+        socket
+            .set_read_timeout(Some(std::time::Duration::from_millis(500)))
+            .unwrap();
+        socket
+    });
+    let ask = || {
+        let mut buf = [0; 64];
+        socket.send(b"?").ok()?;
+        let len = socket.recv(&mut buf).ok()?;
+        Some(String::from_utf8_lossy(&buf[..len]).split(' ').next()?.to_owned())
+    };
+    assert_eq!(ask().as_deref(), Some("pod1"));
+    proxy.set(with(&[2]));
+    assert_eq!(ask().as_deref(), Some("pod1"), "the flow is tracked");
+    assert_eq!(sweep(&with(&[2]).1, &with(&[2]).1), 0, "nothing changed");
+    assert_eq!(sweep(&with(&[1]).1, &with(&[2]).1), 1);
+    assert_eq!(ask().as_deref(), Some("pod2"));
+}

@@ -2,13 +2,13 @@ use super::flow::Flow;
 use crate::model::{PortRoute, Protocol};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Destinations whose UDP flows are to be looked at, and the endpoints that they may lead to.
 #[derive(Debug, Default)]
 pub struct Stale {
-    destinations: FxHashMap<SocketAddr, Rc<FxHashSet<SocketAddr>>>,
-    node_ports: FxHashMap<u16, Rc<FxHashSet<SocketAddr>>>,
+    destinations: FxHashMap<SocketAddr, Arc<FxHashSet<SocketAddr>>>,
+    node_ports: FxHashMap<u16, Arc<FxHashSet<SocketAddr>>>,
 }
 
 impl Stale {
@@ -33,7 +33,7 @@ impl Stale {
         for old in &before {
             // Destinations that the Service does not have any more lead nowhere.
             if !after.iter().any(|new| new.name == old.name) {
-                self.allow(old, &Rc::default());
+                self.allow(old, &Arc::default());
             }
         }
         for new in &after {
@@ -47,14 +47,14 @@ impl Stale {
                     continue;
                 }
                 if !same_fronts {
-                    self.allow(old, &Rc::default());
+                    self.allow(old, &Arc::default());
                 }
             }
-            self.allow(new, &Rc::new(new.serving.iter().copied().collect()));
+            self.allow(new, &Arc::new(new.serving.iter().copied().collect()));
         }
     }
 
-    fn allow(&mut self, route: &PortRoute, endpoints: &Rc<FxHashSet<SocketAddr>>) {
+    fn allow(&mut self, route: &PortRoute, endpoints: &Arc<FxHashSet<SocketAddr>>) {
         let external = route.external.as_deref();
         let more = external
             .iter()
