@@ -57,7 +57,8 @@ e2e:
 	$(NEED) cargo go images rig
 	cargo build --profile $(TEST_PROFILE) --workspace --bins
 	$(TARGET)/$(TEST_PROFILE)/rig assets
-	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e --test '*'
+	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e --test '*' -- --test-threads=1; \
+	outcome=$$?; $(TARGET)/$(TEST_PROFILE)/rig --state target/rig-e2e down; exit $$outcome
 
 clean:
 	cargo clean
