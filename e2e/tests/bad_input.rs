@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::plan::address::CONTROL_PLANE;
+use e2e::plan::address::{CONTROL_PLANE, control_plane};
 use e2e::plan::choice::{Component, Origin};
 use e2e::plan::program;
 use e2e::rig::{Rig, agnhost, eventually, shared};
@@ -26,7 +26,10 @@ struct Ran {
 fn run(rig: &Rig, component: Component, changes: &[(&str, &str)]) -> Result<Ran> {
     let machine = if component.on_nodes() { "n1" } else { CONTROL_PLANE };
     let mut argv = program::component(rig.site(), component, Origin::Ours, machine).argv;
-    for (flag, value) in changes {
+    // A kubelet insists on an address that its machine has.
+    let address = control_plane().v4.to_string();
+    let address = (component == Component::Kubelet).then_some(("--node-ip", address.as_str()));
+    for (flag, value) in changes.iter().copied().chain(address) {
         argv.retain(|given| !given.starts_with(&format!("{flag}=")));
         argv.push(format!("{flag}={value}"));
     }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use e2e::plan::choice::{Component, Origin};
@@ -27,6 +27,8 @@ const MOMENT: [&str; 14] = [
     "observedGeneration",
 ];
 
+/// Longer than the kubelets' pauses between two looks at a pod that is coming up or down.
+const QUIET: Duration = Duration::from_secs(4);
 /// Start of the name of the volume that holds a pod's token.
 const TOKEN: &str = "kube-api-access-";
 
@@ -92,11 +94,9 @@ fn show(rig: &Rig, space: &Namespace, origin: &str) -> Result<BTreeMap<String, V
                 Ok(())
             },
         )?;
-        let mut pod = space.get(&["pod", &name])?;
-        if kind != "plain" {
-            // Read from the pod's cgroup, which may or may not be gone already.
-            pod["status"]["resources"] = Value::Null;
-        }
+        let mut pod = settled(space, &name)?;
+        // Upstream reads it from the pod's cgroup, which may or may not be there at that moment.
+        pod["status"]["resources"] = Value::Null;
         flatten(&format!("pod {kind}: status"), &pod["status"], &mut fields);
     }
     let node = rig.kubectl().get(&["node", "n1"])?;
@@ -116,6 +116,20 @@ fn show(rig: &Rig, space: &Namespace, origin: &str) -> Result<BTreeMap<String, V
         flatten(&format!("lease: {field}"), &lease["spec"][field], &mut fields);
     }
     Ok(fields)
+}
+
+/// The pod, once nobody has written to it for a while.
+fn settled(space: &Namespace, name: &str) -> Result<Value> {
+    let mut seen = (Value::Null, Instant::now());
+    eventually(&format!("{name} is left alone"), Duration::from_secs(60), || {
+        let pod = space.get(&["pod", name])?;
+        if pod["metadata"]["resourceVersion"] != seen.0["metadata"]["resourceVersion"] {
+            seen = (pod, Instant::now());
+        }
+        ensure!(seen.1.elapsed() > QUIET, "it was written to just now");
+        Ok(())
+    })?;
+    Ok(seen.0)
 }
 
 fn pods(origin: &str) -> Vec<(&'static str, Value)> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{Kubectl, agnhost, eventually};
@@ -75,13 +75,14 @@ impl<'a> Steady<'a> {
         Ok(client)
     }
 
-    /// Everything that it has heard so far.
+    /// Everything that it has heard so far. A kubelet that has just started may not know the client yet.
     pub fn tally(&self) -> Result<Tally> {
-        let text = self
-            .kubectl
-            .run(&["exec", POD, "--", "cat", "/tmp/answers"])
-            .context("asking the steady client")?;
-        Ok(Tally::read(&text))
+        let mut tally = Tally::default();
+        eventually("the steady client can be asked", Duration::from_secs(30), || {
+            tally = Tally::read(&self.kubectl.run(&["exec", POD, "--", "cat", "/tmp/answers"])?);
+            Ok(())
+        })?;
+        Ok(tally)
     }
 
     /// Waits until it has been answered `more` times from now on.
