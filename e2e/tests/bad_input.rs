@@ -26,10 +26,14 @@ struct Ran {
 fn run(rig: &Rig, component: Component, changes: &[(&str, &str)]) -> Result<Ran> {
     let machine = if component.on_nodes() { "n1" } else { CONTROL_PLANE };
     let mut argv = program::component(rig.site(), component, Origin::Ours, machine).argv;
-    // A kubelet insists on an address that its machine has.
+    // A kubelet insists on an address that its machine has; the others' ports are taken there.
     let address = control_plane().v4.to_string();
-    let address = (component == Component::Kubelet).then_some(("--node-ip", address.as_str()));
-    for (flag, value) in changes.iter().copied().chain(address) {
+    let fitting = match component {
+        Component::Kubelet => Some(("--node-ip", address.as_str())),
+        Component::Scheduler | Component::Controllers => Some(("--secure-port", "20259")),
+        Component::Proxy => None,
+    };
+    for (flag, value) in changes.iter().copied().chain(fitting) {
         argv.retain(|given| !given.starts_with(&format!("{flag}=")));
         argv.push(format!("{flag}={value}"));
     }

@@ -58,6 +58,9 @@ pub enum Command {
         /// Only on this node.
         #[arg(long)]
         node: Option<String>,
+        /// Flags after the usual ones, until the next restart: `-- --v=5`.
+        #[arg(last = true)]
+        flags: Vec<String>,
     },
     /// Run kubectl on the cluster.
     Kubectl {

@@ -48,11 +48,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
             );
             runtime()?.block_on(work)?;
         }
-        Command::Restart { component, node } => {
+        Command::Restart {
+            component,
+            node,
+            flags,
+        } => {
             let work = swap::swap(
                 &folder,
                 component,
-                Change::Restart,
+                Change::Restart(flags),
                 node.as_deref(),
                 Progress::new(),
             );

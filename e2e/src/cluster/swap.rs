@@ -21,12 +21,12 @@ use crate::supervisor::client::Supervisor;
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What is to be done with a component.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The program of this side takes over, where it does not run already.
     To(Origin),
-    /// The same side's program is started again, from its file as it is now.
-    Restart,
+    /// The same side's program is started again, from its file as it is now, with these flags after the usual ones.
+    Restart(Vec<String>),
 }
 
 /// Changes `component` on `node`, or wherever it runs, and waits until it works.
@@ -46,13 +46,13 @@ pub async fn swap(
             component.instance(&machine),
             state.choices.origin(component, &machine),
         );
-        let origin = match change {
-            Change::To(origin) if origin == now => {
+        let (origin, flags) = match &change {
+            Change::To(origin) if *origin == now => {
                 progress.say(&format!("{instance} is {origin} already"));
                 continue;
             }
-            Change::To(origin) => origin,
-            Change::Restart => now,
+            Change::To(origin) => (*origin, Vec::new()),
+            Change::Restart(flags) => (now, flags.clone()),
         };
         let binary = site.binary(component, origin);
         if !binary.exists() {
@@ -70,7 +70,9 @@ pub async fn swap(
         }
         state.choices.swap(component, origin, Some(&machine));
         state.write(folder)?;
-        supervisor.start_program(program::component(&site, component, origin, &machine))?;
+        let mut program = program::component(&site, component, origin, &machine);
+        program.argv.extend(flags);
+        supervisor.start_program(program)?;
         works(&site, &mut supervisor, component, &machine, before.as_deref()).await?;
         progress.say(&format!(
             "{instance} is {origin} now ({:.1} s)",

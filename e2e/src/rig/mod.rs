@@ -187,7 +187,7 @@ impl Rig {
         block_on(swap::swap(
             &self.site.folder,
             component,
-            Change::Restart,
+            Change::Restart(Vec::new()),
             node,
             Progress::new(),
         ))

@@ -18,6 +18,10 @@ impl Namespace {
     pub(super) fn make(kubectl: &Kubectl, name: &str) -> Result<Self> {
         let name = format!("{name}-{:x}", std::process::id());
         kubectl.run(&["create", "namespace", &name])?;
+        // Without it, no pod is let in.
+        kubectl
+            .within(&name)
+            .run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"])?;
         Ok(Self {
             kubectl: kubectl.within(&name),
             name,
