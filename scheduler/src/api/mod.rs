@@ -10,6 +10,7 @@
 pub mod node;
 pub mod pod;
 pub mod requests;
+pub mod storage;
 mod wire;
 pub mod workload;
 

@@ -29,6 +29,7 @@ pub mod shape;
 pub mod term;
 mod topology;
 mod update;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use rowset::RowSet;
 pub use services::Workloads;
 pub use shape::{Shape, ShapeId};
 pub use topology::{DomainId, Topologies, Topology, TopologyId};
+pub use volumes::Volumes;
 
 use carried::CarriedTerms;
 use counter::{Counter, Counters, Table};
@@ -77,6 +79,7 @@ pub struct Snapshot {
     namespaces: Namespaces,
     nominated: Nominated,
     workloads: Workloads,
+    volumes: Volumes,
     budgets: FxHashMap<ObjectKey, Arc<DisruptionBudget>>,
     doomed: FxHashSet<Istr>,
     log: ChangeLog,
@@ -125,6 +128,14 @@ impl Snapshot {
 
     pub(crate) fn workloads_mut(&mut self) -> &mut Workloads {
         &mut self.workloads
+    }
+
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    pub(crate) fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
     }
 
     /// The disruption budgets.

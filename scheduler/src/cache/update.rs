@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use machinery::meta::{Istr, Labels};
+use machinery::meta::{Istr, Labels, ObjectKey};
 
 use super::pods::{PodEntry, PodSlot};
 use super::shape::Tally;
@@ -207,6 +207,13 @@ impl Snapshot {
             ),
         };
         self.rows.charge(row, requests, nonzero, &body.host_ports, sign);
+        for name in pod.claim_names() {
+            let key = ObjectKey {
+                namespace: pod.namespace().clone(),
+                name,
+            };
+            self.volumes.use_claim(&key, sign);
+        }
         let deleting = pod.is_deleting();
         if let Some(slot) = self.shapes.slot_mut(shape) {
             let first = slot.tally.is_empty();

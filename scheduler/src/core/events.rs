@@ -7,6 +7,7 @@ use machinery::cache::Event;
 use machinery::meta::{Labels, ObjectKey};
 
 use super::Scheduler;
+use crate::api::storage::{StorageClass, Volume, VolumeClaim};
 use crate::api::workload::{DisruptionBudget, MapSelected, Namespace, Selecting};
 use crate::api::{Node, Pod};
 use crate::cache::services::Owner;
@@ -226,11 +227,48 @@ impl Scheduler {
         self.snapshot.set_namespace(name, labels);
     }
 
+    /// A claim came, changed or went.
+    pub fn on_volume_claim(&mut self, event: &Event<VolumeClaim>, now: Moment) {
+        let claim = event.object();
+        self.snapshot
+            .volumes_mut()
+            .set_claim(&claim.meta.key(), present(event));
+        self.storage_changed(EventResource::PersistentVolumeClaim, action(event), now);
+    }
+
+    /// A volume came, changed or went.
+    pub fn on_volume(&mut self, event: &Event<Volume>, now: Moment) {
+        let volume = event.object();
+        self.snapshot
+            .volumes_mut()
+            .set_volume(&volume.metadata.name, present(event));
+        self.storage_changed(EventResource::PersistentVolume, action(event), now);
+    }
+
+    /// A storage class came, changed or went.
+    pub fn on_storage_class(&mut self, event: &Event<StorageClass>, now: Moment) {
+        let class = event.object();
+        self.snapshot
+            .volumes_mut()
+            .set_class(&class.metadata.name, present(event));
+        self.storage_changed(EventResource::StorageClass, action(event), now);
+    }
+
+    fn storage_changed(&mut self, resource: EventResource, action: Action, now: Moment) {
+        let event = ClusterEvent::new(resource, action);
+        self.happened(
+            &Occurrence {
+                event,
+                change: Change::Other,
+            },
+            now,
+        );
+    }
+
     /// A disruption budget came, changed or went.
     pub fn on_disruption_budget(&mut self, event: &Event<DisruptionBudget>) {
-        let budget = event.object();
-        let held = (!matches!(event, Event::Deleted(_))).then(|| budget.clone());
-        self.snapshot.set_disruption_budget(&budget.metadata.key(), held);
+        let key = event.object().metadata.key();
+        self.snapshot.set_disruption_budget(&key, present(event));
     }
 
     /// A Service came, changed or went.
@@ -271,5 +309,18 @@ impl Scheduler {
 
     fn set_owner(&mut self, owner: Owner, key: &ObjectKey, selector: Option<Selector>) {
         self.snapshot.workloads_mut().set_owner(owner, key, selector);
+    }
+}
+
+/// The object, unless it is gone.
+fn present<K>(event: &Event<K>) -> Option<Arc<K>> {
+    (!matches!(event, Event::Deleted(_))).then(|| event.object().clone())
+}
+
+fn action<K>(event: &Event<K>) -> Action {
+    match event {
+        Event::Added(_) => Action::ADD,
+        Event::Updated { .. } => Action::OTHER_UPDATE,
+        Event::Deleted(_) => Action::DELETE,
     }
 }

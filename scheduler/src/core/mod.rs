@@ -48,10 +48,10 @@ impl Rules for Profiles {
         Some(&*self.0[self.index(&pod.body.scheduler_name)?].framework)
     }
 
-    fn is_of_interest(&self, event: &ClusterEvent) -> bool {
+    fn is_of_interest(&self, event: &ClusterEvent, holds: &dyn Fn(&'static str) -> bool) -> bool {
         self.0
             .iter()
-            .any(|profile| profile.framework.is_of_interest(event))
+            .any(|profile| profile.framework.is_of_interest(event, holds))
     }
 }
 

@@ -65,13 +65,14 @@ impl Framework {
         self.interests = interests;
     }
 
-    /// Whether a plugin has registered such an event.
-    pub fn is_of_interest(&self, event: &ClusterEvent) -> bool {
+    /// Whether a plugin that `holds` picks has registered such an event.
+    pub fn is_of_interest(&self, event: &ClusterEvent, holds: &dyn Fn(&'static str) -> bool) -> bool {
+        let wants = |events: &[ClusterEvent]| events.iter().any(|wanted| wanted.covers(event));
         event.resource == EventResource::Any
             || self
                 .interests
                 .iter()
-                .any(|(_, events)| events.iter().any(|wanted| wanted.covers(event)))
+                .any(|(plugin, events)| wants(events) && holds(plugin.name()))
     }
 
     /// What the plugins among `rejectors` say to an event: those that would queue the pod.

@@ -15,7 +15,7 @@ use super::reuse::{Entry, Part, Reuse, Stale};
 use super::score::pick;
 use super::spin::Spin;
 use super::status::{Code, Status};
-use super::verdict::{PASS, Sieve, VerdictBook, VerdictId};
+use super::verdict::{PASS, Sieve, Verdict, VerdictBook, VerdictId};
 use crate::cache::{RowId, RowSet, Snapshot};
 
 /// Upstream looks for at least this many feasible nodes, whatever the percentage.
@@ -127,6 +127,7 @@ impl Framework {
         state: &mut CycleState,
     ) -> Result<(RowSet, usize), Failure> {
         let nodes = snapshot.rows().live().len();
+        let all = snapshot.rows().live().clone();
         let prepared = self
             .pre_filter(view, snapshot, state)
             .map_err(|status| match status.code {
@@ -137,6 +138,14 @@ impl Framework {
                         ..Diagnosis::default()
                     };
                     diagnosis.blame(status.plugin, code);
+                    // It is said of every node: eviction may help on any of them if on one.
+                    let reasons = status.reasons.to_vec();
+                    let verdict = Verdict {
+                        plugin: status.plugin,
+                        code,
+                        reasons,
+                    };
+                    diagnosis.verdicts.push((verdict, all.clone()));
                     diagnosis.pre_filter = Some(status);
                     Failure::Unfit(Box::new(diagnosis))
                 }

@@ -21,6 +21,7 @@ mod resource_columns;
 mod scheduling_gates;
 mod spread;
 mod taint_toleration;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -67,6 +68,13 @@ pub fn registry() -> Registry {
     });
     registry.enter("DefaultPreemption", |args| {
         Ok(Arc::new(DefaultPreemption::new(parse(args)?)?))
+    });
+    registry.enter("VolumeBinding", |args| {
+        Ok(Arc::new(volumes::VolumeBinding::new(parse(args)?)))
+    });
+    registry.enter("VolumeZone", |_| Ok(Arc::new(volumes::VolumeZone)));
+    registry.enter("VolumeRestrictions", |_| {
+        Ok(Arc::new(volumes::VolumeRestrictions))
     });
     named_only::enter(&mut registry);
     registry

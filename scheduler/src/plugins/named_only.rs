@@ -15,11 +15,8 @@ impl Plugin for NamedOnly {
 }
 
 /// What the default profile names beside the plugins that have a file of their own.
-const NAMES: [&str; 7] = [
-    "VolumeRestrictions",
+const NAMES: [&str; 4] = [
     "NodeVolumeLimits",
-    "VolumeBinding",
-    "VolumeZone",
     "NodeDeclaredFeatures",
     "DynamicResources",
     "GangScheduling",

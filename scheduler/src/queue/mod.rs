@@ -14,17 +14,18 @@
 mod backoff;
 mod heap;
 mod inflight;
+mod parked;
 mod pod;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use machinery::meta::Istr;
-use rustc_hash::FxHashMap;
 
 pub use backoff::Backoff;
 use heap::PodHeap;
 use inflight::InFlight;
+use parked::Parked;
 pub use pod::{Moment, Plugins, QueuedPod};
 
 use crate::api::Pod;
@@ -37,8 +38,8 @@ pub trait Rules {
     fn less(&self, one: &QueuedPod, other: &QueuedPod) -> bool;
     /// The profile of a pod.
     fn profile(&self, pod: &Pod) -> Option<&Framework>;
-    /// Whether any profile's plugins want to hear of an event.
-    fn is_of_interest(&self, event: &ClusterEvent) -> bool;
+    /// Whether plugins among those that `holds` picks want to hear of an event, in any profile.
+    fn is_of_interest(&self, event: &ClusterEvent, holds: &dyn Fn(&'static str) -> bool) -> bool;
 }
 
 /// Where an event sends a pod.
@@ -64,11 +65,16 @@ pub struct Queue {
     backoff: PodHeap,
     /// Pods that met errors back off apart: they are never popped before their time.
     error_backoff: PodHeap,
-    unschedulable: FxHashMap<Istr, QueuedPod>,
+    unschedulable: Parked,
     in_flight: InFlight,
     bounds: Backoff,
     max_unschedulable: Duration,
+    /// When pods that have waited for too long were last looked for.
+    swept: Moment,
 }
+
+/// How often pods that have waited for too long are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
 
 impl Queue {
     /// A queue with these bounds; pods are swept out of the unschedulable ones after `max_unschedulable`.
@@ -77,10 +83,11 @@ impl Queue {
             active: PodHeap::default(),
             backoff: PodHeap::default(),
             error_backoff: PodHeap::default(),
-            unschedulable: FxHashMap::default(),
+            unschedulable: Parked::default(),
             in_flight: InFlight::default(),
             bounds,
             max_unschedulable,
+            swept: Moment::ZERO,
         }
     }
 
@@ -135,7 +142,7 @@ impl Queue {
             .map(|occurrence| strategy(&queued, occurrence, snapshot, rules));
         match strategies.max().unwrap_or(Strategy::Stay) {
             Strategy::Stay => {
-                self.unschedulable.insert(uid.clone(), queued);
+                self.unschedulable.insert(queued);
             }
             strategy => self.enqueue(queued, strategy, rules, now),
         }
@@ -194,7 +201,7 @@ impl Queue {
         };
         match decided {
             Strategy::Stay => {
-                self.unschedulable.insert(uid, queued);
+                self.unschedulable.insert(queued);
             }
             strategy => self.enqueue(queued, strategy, rules, now),
         }
@@ -209,10 +216,16 @@ impl Queue {
         now: Moment,
         only: impl Fn(&Pod) -> bool,
     ) {
-        if !rules.is_of_interest(&occurrence.event) {
+        if !rules.is_of_interest(&occurrence.event, &|_| true) {
             return;
         }
         self.in_flight.record(occurrence);
+        // Most events are about plugins that have turned nobody down.
+        if !rules.is_of_interest(&occurrence.event, &|plugin| {
+            self.unschedulable.has_rejected_by(plugin)
+        }) {
+            return;
+        }
         let moving: Vec<(Istr, Strategy)> = self
             .unschedulable
             .iter()
@@ -263,6 +276,10 @@ impl Queue {
                 self.enqueue(queued, Strategy::Immediately, rules, now);
             }
         }
+        if now.saturating_sub(self.swept) < SWEEP {
+            return;
+        }
+        self.swept = now;
         let since = |queued: &QueuedPod| queued.flushed.unwrap_or_default().max(queued.timestamp);
         let late: Vec<Istr> = self
             .unschedulable
@@ -285,8 +302,7 @@ impl Queue {
             .iter()
             .filter_map(|heap| heap.peek())
             .map(|queued| self.bounds.ends(queued.backoff_until));
-        // The sweep need not be exact, and must not make a long list be scanned at each event.
-        let sweep = (!self.unschedulable.is_empty()).then(|| now + Duration::from_secs(30));
+        let sweep = (!self.unschedulable.is_empty()).then(|| (self.swept + SWEEP).max(now));
         backoff.chain(sweep).min()
     }
 
@@ -300,7 +316,7 @@ impl Queue {
         self.active.contains(uid)
             || self.backoff.contains(uid)
             || self.error_backoff.contains(uid)
-            || self.unschedulable.contains_key(uid)
+            || self.unschedulable.contains(uid)
     }
 
     pub fn lengths(&self) -> Lengths {
@@ -326,7 +342,7 @@ impl Queue {
             if !queued.rejectors.contains(&status.plugin) {
                 queued.rejectors.push(status.plugin);
             }
-            self.unschedulable.insert(queued.pod.uid().clone(), queued);
+            self.unschedulable.insert(queued);
             return;
         }
         queued.gated_by = None;

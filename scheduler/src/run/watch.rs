@@ -3,13 +3,14 @@
 use machinery::cache::{Cache, Event};
 use machinery::client::Client;
 use machinery::meta::resources::{
-    NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES,
-    STATEFUL_SETS,
+    NAMESPACES, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, POD_DISRUPTION_BUDGETS, PODS,
+    REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, STATEFUL_SETS, STORAGE_CLASSES,
 };
 use machinery::meta::{Object, Resource};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
+use crate::api::storage::{StorageClass, Volume, VolumeClaim};
 use crate::api::workload::{DisruptionBudget, MapSelected, Namespace, Selecting};
 use crate::api::{Node, Pod};
 use crate::cache::services::Owner;
@@ -29,6 +30,9 @@ pub struct Watches {
     replica_sets: Cache<Selecting>,
     stateful_sets: Cache<Selecting>,
     budgets: Cache<DisruptionBudget>,
+    claims: Cache<VolumeClaim>,
+    volumes: Cache<Volume>,
+    classes: Cache<StorageClass>,
 }
 
 impl Watches {
@@ -42,6 +46,9 @@ impl Watches {
         self.replica_sets.synced().await;
         self.stateful_sets.synced().await;
         self.budgets.synced().await;
+        self.claims.synced().await;
+        self.volumes.synced().await;
+        self.classes.synced().await;
     }
 }
 
@@ -81,6 +88,30 @@ pub fn start(client: &Client, shared: &Shared, stop: &CancellationToken) -> Watc
             |core, event, _| {
                 core.on_disruption_budget(event);
             },
+        ),
+        claims: watch(
+            client,
+            &PERSISTENT_VOLUME_CLAIMS,
+            "",
+            shared,
+            stop,
+            Scheduler::on_volume_claim,
+        ),
+        volumes: watch(
+            client,
+            &PERSISTENT_VOLUMES,
+            "",
+            shared,
+            stop,
+            Scheduler::on_volume,
+        ),
+        classes: watch(
+            client,
+            &STORAGE_CLASSES,
+            "",
+            shared,
+            stop,
+            Scheduler::on_storage_class,
         ),
     }
 }
