@@ -5,6 +5,8 @@ NODES ?= 2
 USE ?=
 # Rust profile of the programs that the end-to-end tests run: `fast` builds in half the time of `release`.
 TEST_PROFILE ?= fast
+# End-to-end tests, by file name in e2e/tests.
+E2E ?= $(patsubst e2e/tests/%.rs,%,$(wildcard e2e/tests/*.rs))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ASSETS := $(or $(STEERSMAN_ASSETS),target/assets)
@@ -57,7 +59,7 @@ e2e:
 	$(NEED) cargo go images rig
 	cargo build --profile $(TEST_PROFILE) --workspace --bins
 	$(TARGET)/$(TEST_PROFILE)/rig assets
-	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e --test '*' -- --test-threads=1; \
+	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e $(E2E:%=--test %) -- --test-threads=1; \
 	outcome=$$?; $(TARGET)/$(TEST_PROFILE)/rig --state target/rig-e2e down; exit $$outcome
 
 clean:
