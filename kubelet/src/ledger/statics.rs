@@ -22,6 +22,9 @@ struct Entry {
     content: String,
     /// The uid it runs under.
     uid: String,
+    /// The uid that this one has replaced: it may still be on its way out.
+    #[serde(default)]
+    replaced: String,
 }
 
 /// What runs under a name: its uid and its containers' hashes.
@@ -81,20 +84,32 @@ impl Statics {
     pub fn settle(&mut self, pod: &mut core::Pod) {
         let name = format!("{}/{}", pod.namespace(), pod.name());
         let content = pod.uid().to_owned();
-        let uid = match self.entries.get(&name) {
-            Some(entry) if entry.content == content => entry.uid.clone(),
-            Some(_) => content.clone(),
-            None => match self.running.get(&name) {
-                Some(running) if same_containers(pod, running) => {
+        let entry = self.entries.get(&name);
+        let uid = match self.running.get(&name) {
+            // Another kubelet's: taken over when it is the same pod.
+            Some(running) if entry.is_none_or(|e| e.uid != running.uid && e.replaced != running.uid) => {
+                if same_containers(pod, running) {
                     info!(pod = name, uid = running.uid, "static pod goes on as it runs");
                     running.uid.clone()
+                } else {
+                    content.clone()
                 }
-                _ => content.clone(),
-            },
+            }
+            _ => entry
+                .filter(|e| e.content == content)
+                .map_or_else(|| content.clone(), |e| e.uid.clone()),
+        };
+        // The next look is at the same file again: what runs was judged once.
+        self.running.remove(&name);
+        let replaced = match entry {
+            Some(entry) if entry.uid == uid => entry.replaced.clone(),
+            Some(entry) => entry.uid.clone(),
+            None => String::new(),
         };
         let entry = Entry {
             content,
             uid: uid.clone(),
+            replaced,
         };
         if self.entries.get(&name) != Some(&entry) {
             self.entries.insert(name, entry);
@@ -211,6 +226,19 @@ mod tests {
             "the file has changed"
         );
         assert_eq!(uid(&mut open(), "content2", "x:1"), "content2");
+    }
+
+    #[test]
+    fn a_pod_that_another_kubelet_has_made_anew_meanwhile_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(
+            uid(&mut Statics::open(dir.path(), &[], &[]), "content", "x:1"),
+            "content"
+        );
+        let (sandboxes, containers) = runs("theirs", "x:1");
+        let mut ledger = Statics::open(dir.path(), &sandboxes, &containers);
+        assert_eq!(uid(&mut ledger, "content", "x:1"), "theirs");
+        assert_eq!(uid(&mut ledger, "content", "x:1"), "theirs", "at the next look");
     }
 
     #[test]

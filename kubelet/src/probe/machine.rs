@@ -5,8 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 
-/// The first pause of a readiness probe that was never good; it doubles up to the probe's period.
+/// The first pause of a startup or readiness probe that was never good; it doubles up to the probe's period.
 const EAGER: Duration = Duration::from_millis(100);
+
+/// A container that has just been started is given this long before a failure counts against it.
+const MERCY: Duration = Duration::from_secs(1);
 
 /// What a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +68,8 @@ pub struct Settings {
     pub successes: u32,
     /// Failures in a row that make it bad.
     pub failures: u32,
+    /// Asking costs next to nothing: a request, not a process in the container.
+    pub is_cheap: bool,
 }
 
 impl Settings {
@@ -87,6 +92,7 @@ impl Settings {
             timeout: seconds(probe.timeout_seconds.filter(|t| *t > 0), 1),
             successes: count(probe.success_threshold, 1),
             failures: count(probe.failure_threshold, 3),
+            is_cheap: probe.exec.is_none(),
         }
     }
 }
@@ -99,7 +105,7 @@ pub struct Machine {
     /// `None`: rests until the container is another one.
     next: Option<Timestamp>,
     in_flight: bool,
-    /// Until it has been good once, readiness is asked again sooner than its period: this is the next pause.
+    /// Until it has been good once, startup and readiness are asked sooner than their period: this is the next pause.
     eager: Option<Duration>,
     /// When it is asked again for that.
     sooner: Option<Timestamp>,
@@ -114,15 +120,22 @@ impl Machine {
     /// For a container that was started at `started`. `known`: what is known from before this kubelet started.
     #[must_use]
     pub fn new(kind: Kind, settings: Settings, started: Timestamp, known: Option<bool>) -> Self {
-        let next = started.checked_add(settings.initial_delay).ok();
+        let first = started.checked_add(settings.initial_delay).ok();
+        let counted = match kind {
+            Kind::Readiness => first,
+            Kind::Startup | Kind::Liveness => {
+                first.and_then(|f| f.checked_add(settings.period.min(MERCY)).ok())
+            }
+        };
+        let eager = kind != Kind::Liveness && known.is_none() && settings.is_cheap;
         let done = kind == Kind::Startup && known == Some(true);
         Self {
             kind,
             settings,
-            next: if done { None } else { next },
+            next: if done { None } else { counted },
             in_flight: false,
-            eager: (kind == Kind::Readiness && known.is_none()).then_some(EAGER),
-            sooner: None,
+            eager: eager.then_some(EAGER),
+            sooner: first.filter(|_| eager && kind == Kind::Startup),
             extra: false,
             last: None,
             run: 0,
@@ -269,12 +282,12 @@ mod tests {
     #[test]
     fn attempts_keep_their_rhythm_and_never_pile_up() {
         let mut m = machine(Kind::Liveness, None);
-        assert_eq!(m.due(true), Some(at(105)));
+        assert_eq!(m.due(true), Some(at(106)));
         assert_eq!(m.due(false), None, "rests until the container is up");
-        m.begin(at(106));
+        m.begin(at(107));
         assert_eq!(m.due(true), None, "one at a time");
         m.absorb(&Outcome::Success(None), at(0));
-        assert_eq!(m.due(true), Some(at(115)));
+        assert_eq!(m.due(true), Some(at(116)));
         m.begin(at(140));
         m.absorb(&Outcome::Success(None), at(0));
         assert_eq!(m.due(true), Some(at(150)));
@@ -301,6 +314,22 @@ mod tests {
         m.begin(at(125));
         m.absorb(&Outcome::Success(None), at(125));
         assert_eq!((m.verdict(), millis(&m)), (Some(true), 135_000));
+    }
+
+    #[test]
+    fn startup_is_asked_at_once_but_failures_count_a_little_later() {
+        let mut m = machine(Kind::Startup, None);
+        assert_eq!(m.due(false), Some(at(105)));
+        m.begin(at(105));
+        m.absorb(&Outcome::Failure(String::new()), at(105));
+        assert!(m.is_extra());
+        for second in [106, 116, 126] {
+            m.begin(at(second));
+            assert!(!m.is_extra());
+            assert_eq!(m.verdict(), None);
+            m.absorb(&Outcome::Failure(String::new()), at(second));
+        }
+        assert_eq!(m.verdict(), Some(false));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::parse;
 use crate::context::{Node, PodRef};
 use crate::ledger::Statics;
 use crate::pod::dispatch::Input;
+use crate::pod::spec::CONFIG_SEEN;
 
 /// Feeds the static pods there are to the dispatcher, at first and at each change.
 pub async fn run(
@@ -105,6 +106,11 @@ fn read(path: &Path, node: &str, said: &mut BTreeMap<PathBuf, String>, ledger: &
                     info!(file = %file.display(), "static pod: the file can be read now");
                 }
                 ledger.settle(&mut pod);
+                let seen = jiff::Timestamp::now().to_string();
+                pod.metadata
+                    .annotations
+                    .get_or_insert_default()
+                    .insert(CONFIG_SEEN.into(), seen);
                 let same = |p: &PodRef| {
                     p.metadata.name == pod.metadata.name && p.metadata.namespace == pod.metadata.namespace
                 };
