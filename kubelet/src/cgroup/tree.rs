@@ -58,14 +58,15 @@ impl Tree {
                 _ => {}
             }
         }
-        if v1
+        if !v1
             .iter()
             .any(|(_, c)| c.iter().any(|c| c == "memory" || c == "cpu"))
         {
-            Some(Self::V1(v1))
-        } else {
-            v2.map(Self::V2)
+            return v2.map(Self::V2);
         }
+        // A hybrid machine: the runtime makes a folder of each cgroup in the unified hierarchy too.
+        v1.extend(v2.map(|point| (point, Vec::new())));
+        Some(Self::V1(v1))
     }
 
     /// The unified hierarchy.
@@ -301,6 +302,11 @@ mod tests {
                   32 25 0:28 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n";
         let tree = Tree::parse(v1).unwrap();
         assert!(!tree.is_v2());
+        assert_eq!(
+            tree.mounts().len(),
+            3,
+            "the unified hierarchy of a hybrid machine is swept too"
+        );
         assert_eq!(
             tree.folder("cpu", Path::new("a")).unwrap(),
             Path::new("/sys/fs/cgroup/cpu,cpuacct/a")
