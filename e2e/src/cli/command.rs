@@ -111,7 +111,10 @@ fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> 
         uses,
     };
     let state = runtime()?.block_on(up::up(&options, Progress::new()))?;
-    print!("{}", up::guide(&options.site, &options.rig, &state));
+    let here = std::env::current_dir().unwrap_or_default();
+    println!();
+    status::show_nodes(&options.site.folder)?;
+    print!("{}", up::guide(&options.site, &options.rig, &state, &here));
     Ok(())
 }
 

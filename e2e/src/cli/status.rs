@@ -23,14 +23,21 @@ pub fn show(folder: &Folder) -> Result<()> {
     for program in &programs {
         println!("{}", line(program, &state, &folder.upstream()));
     }
+    println!();
+    show_nodes(folder)?;
+    println!("\nkubeconfig: {}", folder.kubeconfig().display());
+    Ok(())
+}
+
+/// A line a node.
+pub fn show_nodes(folder: &Folder) -> Result<()> {
     println!(
-        "\n{:<8} {:<7} {:<22} {:<12} PODS IN",
+        "{:<8} {:<7} {:<22} {:<12} PODS IN",
         "NODE", "READY", "KUBELET", "ADDRESS"
     );
     for node in runtime()?.block_on(nodes(folder))? {
         println!("{}", node_line(&node));
     }
-    println!("\nkubeconfig: {}", folder.kubeconfig().display());
     Ok(())
 }
 

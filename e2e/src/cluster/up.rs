@@ -345,22 +345,35 @@ async fn dns_ready(site: &Site, supervisor: &mut Supervisor, nodes: &[String]) -
     .await
 }
 
-/// What to do with a rig that is up.
-pub fn guide(site: &Site, rig: &Path, state: &State) -> String {
+/// What to do with a rig that is up, with paths as they look from `here`.
+pub fn guide(site: &Site, rig: &Path, state: &State, here: &Path) -> String {
     let kubeconfig = site.folder.kubeconfig();
-    let (rig, kubeconfig) = (rig.display(), kubeconfig.display());
+    let rig = rig.strip_prefix(here).unwrap_or(rig).display();
+    let lines = [
+        (format!("export KUBECONFIG={}", kubeconfig.display()), ""),
+        ("kubectl get pods -A".to_owned(), "any kubectl will do"),
+        (
+            format!("{rig} kubectl -- get pods -A"),
+            "or this one, of the cluster's version",
+        ),
+        (format!("{rig} status"), "what runs, whose it is, what it takes"),
+        (format!("{rig} swap kubelet upstream --node n1"), "and back: ours"),
+        (format!("{rig} logs kubelet --node n1"), ""),
+        (format!("{rig} exec n1 -- ip addr"), "a command on a node"),
+        (format!("{rig} down"), "leaves nothing behind"),
+    ];
+    let width = lines
+        .iter()
+        .map(|(line, _)| line.len())
+        .filter(|width| *width < 60)
+        .max()
+        .unwrap_or_default();
+    let lines = lines
+        .iter()
+        .map(|(line, remark)| format!("  {line:<width$}  {remark}").trim_end().to_owned() + "\n");
     format!(
-        "
-A cluster of {} nodes is up. Its API server is on https://127.0.0.1:{}.
-
-  export KUBECONFIG={kubeconfig}
-  kubectl get nodes -o wide                  (or: {rig} kubectl -- get nodes)
-  {rig} status                         what runs, whose it is, what it takes
-  {rig} swap kubelet upstream --node n1
-  {rig} exec n1 -- ip addr             a command on a node
-  {rig} logs kubelet --node n1
-  {rig} down
-",
-        state.nodes, state.port
+        "\nThe cluster is up: https://127.0.0.1:{}\n\n{}",
+        state.port,
+        lines.collect::<String>()
     )
 }

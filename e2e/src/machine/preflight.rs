@@ -1,6 +1,7 @@
 //! What a machine must offer before a rig can be made on it.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
@@ -30,6 +31,7 @@ pub fn check(site: &Site) -> Result<()> {
     if !missing.is_empty() {
         bail!("programs are missing: apt-get install {}", missing.join(" "));
     }
+    bridge_filter()?;
     for folder in [site.folder.root(), &site.ours] {
         if let Some(covered) = COVERED.iter().find(|covered| folder.starts_with(covered)) {
             bail!(
@@ -38,6 +40,23 @@ pub fn check(site: &Site) -> Result<()> {
                 folder.display()
             );
         }
+    }
+    Ok(())
+}
+
+/// Packets between two pods of a node cross a bridge; without this part of the kernel, Services would not see them.
+fn bridge_filter() -> Result<()> {
+    let there = || Path::new("/proc/sys/net/bridge").exists();
+    if !there() {
+        let _ = Command::new("modprobe")
+            .arg("br_netfilter")
+            .stderr(Stdio::null())
+            .status();
+    }
+    if !there() {
+        bail!(
+            "the kernel has no br_netfilter, and `modprobe br_netfilter` does not bring it: Services need it"
+        );
     }
     Ok(())
 }

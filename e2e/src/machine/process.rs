@@ -73,7 +73,7 @@ pub fn is_stale(pid: u32) -> bool {
 pub struct Usage {
     /// Bytes of memory that are resident.
     pub resident: u64,
-    /// Time on processors since the process began, to a hundredth of a second.
+    /// Time on processors of the threads that it has now, to the nanosecond where the kernel keeps count.
     pub processor: Duration,
 }
 
@@ -81,16 +81,30 @@ impl Usage {
     /// # Errors
     /// If the process is gone.
     pub fn of(pid: u32) -> anyhow::Result<Self> {
-        let stat = i32::try_from(pid)
+        let process = i32::try_from(pid)
             .map_err(anyhow::Error::from)
-            .and_then(|pid| Ok(procfs::process::Process::new(pid)?.stat()?))
+            .and_then(|pid| Ok(procfs::process::Process::new(pid)?))
+            .with_context(|| format!("looking at process {pid}"))?;
+        let stat = process
+            .stat()
             .with_context(|| format!("looking at process {pid}"))?;
         let millis = (stat.utime + stat.stime) * 1000 / procfs::ticks_per_second().max(1);
+        let processor = by_threads(&process).unwrap_or(Duration::from_millis(millis));
         Ok(Self {
             resident: stat.rss * procfs::page_size(),
-            processor: Duration::from_millis(millis),
+            processor,
         })
     }
+}
+
+/// What a program takes while it idles is less than the hundredths of a second of `/proc/PID/stat`.
+fn by_threads(process: &procfs::process::Process) -> Option<Duration> {
+    let nanos = process
+        .tasks()
+        .ok()?
+        .flatten()
+        .map(|thread| Some(thread.schedstat().ok()?.sum_exec_runtime));
+    Some(Duration::from_nanos(nanos.sum::<Option<u64>>()?))
 }
 
 #[cfg(test)]

@@ -203,12 +203,12 @@ fn settings(machine: &str) -> Vec<Step> {
         ("net/ipv4/neigh/default/ucast_solicit", "0"),
         ("net/ipv4/neigh/default/mcast_resolicit", "3"),
     ];
-    if machine == CONTROL_PLANE {
-        settings.extend([
-            ("net/bridge/bridge-nf-call-iptables", "0"),
-            ("net/bridge/bridge-nf-call-ip6tables", "0"),
-        ]);
-    }
+    // On nodes, Services see what crosses the pods' bridge; on the control plane's bridge there is nothing to see.
+    let filter = if machine == CONTROL_PLANE { "0" } else { "1" };
+    settings.extend([
+        ("net/bridge/bridge-nf-call-iptables", filter),
+        ("net/bridge/bridge-nf-call-ip6tables", filter),
+    ]);
     settings
         .into_iter()
         .map(|(name, value)| Step::Setting {
