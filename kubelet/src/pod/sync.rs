@@ -244,7 +244,17 @@ impl Pass<'_> {
                 volumes: &volumes,
                 seen: &seen,
             };
-            match start::start(shared, place, *which, &spec).await {
+            let result = start::start(shared, place, *which, &spec).await;
+            let made = |reason: &str| {
+                matches!(
+                    reason,
+                    "CreateContainerError" | "RunContainerError" | "PostStartHookError"
+                )
+            };
+            if result.as_ref().err().is_none_or(|failed| made(failed.reason)) {
+                self.restarted(&spec.name, spec.image.as_deref().unwrap_or_default());
+            }
+            match result {
                 Ok(()) => {
                     self.reasons.remove(&spec.name);
                 }
@@ -353,7 +363,20 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Whether a container has to wait before it is started again; if not, its restart is noted.
+    /// Notes a restart, for the wait before the next one. Without an image or a configuration there was none.
+    fn restarted(&mut self, name: &str, image: &str) {
+        let ended = self
+            .seen
+            .containers
+            .iter()
+            .find(|c| *c.name == *name && c.state == RunState::Exited);
+        if let Some(finished) = ended.map(|c| c.finished_at) {
+            let hash = crate::cri::hash::container(name, image);
+            self.backoffs.next(name, hash, finished, Timestamp::now());
+        }
+    }
+
+    /// Whether a container has to wait before it is started again.
     fn in_back_off(&mut self, which: Start, name: &str, image: &str) -> bool {
         let ended = self
             .seen
@@ -366,7 +389,6 @@ impl Pass<'_> {
         let hash = crate::cri::hash::container(name, image);
         let now = Timestamp::now();
         let Some((until, delay)) = self.backoffs.wait(name, hash, finished, now) else {
-            self.backoffs.next(name, hash, finished, now);
             return false;
         };
         let full = self.pod.full();
