@@ -163,10 +163,10 @@ const SETTINGS: [Setting; 95] = [
 
 /// Flags alone.
 const OWN: &[Flag] = &[
-    works(
+    inert(
         "bootstrap-kubeconfig",
         Kind::Text,
-        "how to reach the API server for a first certificate",
+        "certificates are not asked for yet: the kubeconfig has to hold one",
     ),
     works("cert-dir", Kind::Text, "where certificates are kept"),
     works(

@@ -186,7 +186,8 @@ pub fn rejected(pod: &core::Pod, verdict: &Verdict) -> core::PodStatus {
     }
 }
 
-/// Host and pod addresses; those of a host-network pod are the node's, and stay once set.
+/// Host and pod addresses. Those of a host-network pod are the node's, and stay once set; any other pod keeps those of its
+/// last sandbox when that has ended: who looks at a finished pod wants to know which address it had.
 fn addresses(facts: &Facts<'_>, status: &mut core::PodStatus) {
     let Facts {
         pod,
@@ -205,14 +206,24 @@ fn addresses(facts: &Facts<'_>, status: &mut core::PodStatus) {
                 .collect(),
         );
     }
+    let before = || {
+        old.pod_ips
+            .iter()
+            .flatten()
+            .map(|p| p.ip.clone())
+            .collect::<Vec<_>>()
+    };
     let mut ips: Vec<String> = if pod.host_network() {
-        match old.pod_ips.as_deref() {
-            Some(set) if !set.is_empty() => set.iter().map(|p| p.ip.clone()).collect(),
-            _ => host_ips.first().map(ToString::to_string).into_iter().collect(),
+        let ips = before();
+        if ips.is_empty() {
+            host_ips.first().map(ToString::to_string).into_iter().collect()
+        } else {
+            ips
         }
+    } else if let Some(sandbox) = seen.active_sandbox() {
+        by_preference(&sandbox.ips, host_ips)
     } else {
-        let ips = seen.active_sandbox().map(|s| s.ips.clone()).unwrap_or_default();
-        by_preference(&ips, host_ips)
+        before()
     };
     if pod.host_network()
         && let (1, Some(second)) = (ips.len(), host_ips.get(1))

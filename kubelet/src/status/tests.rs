@@ -164,6 +164,32 @@ fn a_running_pod_is_ready_with_all_its_conditions_and_addresses() {
 }
 
 #[test]
+fn a_pod_without_a_sandbox_keeps_the_addresses_it_had() {
+    let had = |ip: &str| Some(vec![core::PodIP { ip: ip.into() }]);
+    for (ready, gone, expected) in [
+        (true, false, "10.0.0.5"),
+        (false, false, "10.0.0.9"),
+        (false, true, "10.0.0.9"),
+    ] {
+        let mut case = Case::new("Never", &[], &["a"], &["a:0"]);
+        case.old.pod_ips = had("10.0.0.9");
+        case.seen.sandboxes[0].ready = ready;
+        if gone {
+            case.seen = Observed::default();
+        }
+        let status = case.status();
+        assert_eq!(
+            (
+                status.pod_ip.as_deref(),
+                status.pod_ips.map(|ips| ips[0].ip.clone())
+            ),
+            (Some(expected), Some(expected.to_owned())),
+            "sandbox ready {ready}, gone {gone}"
+        );
+    }
+}
+
+#[test]
 fn a_failed_start_waits_with_its_reason_and_keeps_the_last_end() {
     let mut case = Case::new("Always", &[], &["a"], &["a:1"]);
     case.reasons
