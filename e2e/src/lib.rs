@@ -5,7 +5,7 @@
 //! supervisor  the process that stays                  cluster     up, swap, down
 //! cli         the `rig` program                       assets      upstream's programs and images
 //! rig         a rig for tests to share                bench       ours and upstream side by side
-//! control_plane  a bare API server for tests
+//! soak        swaps and kills under a workload       control_plane  a bare API server for tests
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -21,5 +21,6 @@ pub mod pki;
 pub mod places;
 pub mod plan;
 pub mod rig;
+pub mod soak;
 pub mod state;
 pub mod supervisor;

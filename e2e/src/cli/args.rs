@@ -45,12 +45,23 @@ pub enum Command {
     Down,
     /// Let the other side's program take over a component of the running cluster.
     Swap {
-        component: Component,
+        #[arg(required_unless_present = "soak")]
+        component: Option<Component>,
         /// `ours` or `upstream`.
-        origin: Origin,
+        #[arg(required_unless_present = "soak")]
+        origin: Option<Origin>,
         /// Only on this node.
         #[arg(long)]
         node: Option<String>,
+        /// For this many minutes, swap and kill components at random under a workload, and count what that costs.
+        #[arg(long, value_name = "MINUTES", conflicts_with_all = ["component", "origin", "node"])]
+        soak: Option<u32>,
+        /// Of the soak's steps.
+        #[arg(long, default_value_t = 1, requires = "soak")]
+        seed: u64,
+        /// Where the soak's counts go [default: docs/soak.md of the checkout].
+        #[arg(long, requires = "soak")]
+        page: Option<PathBuf>,
     },
     /// Start a component again, from its file as it is now.
     Restart {
