@@ -84,6 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             };
             bench_idle(&folder, plan, page)?;
         }
+        Command::Conformance(options) => return super::conformance::run(folder, options),
         Command::Kubectl { args } => return kubectl(&folder, &args),
         Command::Logs {
             program,
