@@ -5,7 +5,7 @@
 //! supervisor  the process that stays                  cluster     up, swap, down
 //! cli         the `rig` program                       assets      upstream's programs and images
 //! rig         a rig for tests to share                bench       ours and upstream side by side
-//! registry    images on demand                      conformance    upstream's test suite
+//! registry    images on demand                        conformance  upstream's test suite
 //! soak        swaps and kills under a workload       control_plane  a bare API server for tests
 //! ```
 
