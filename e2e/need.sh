@@ -24,8 +24,7 @@ go        /usr/include/seccomp.h             libseccomp-dev
 images    gcc                                gcc
 images    /usr/include/stdlib.h              libc6-dev
 images    mmdebstrap                         mmdebstrap
-images    make                               make
-images    bzip2                              bzip2
+images    busybox                            busybox-static
 rig       ip                                 iproute2
 rig       nft                                nftables
 rig       nsenter                            util-linux

@@ -1,6 +1,9 @@
 //! The caches that the controllers share: one watch a kind, started by the first controller that asks for it.
 
-use crate::api::{Deployment, EndpointSlice, Endpoints, Lease, Namespace, Node, Pod, ReplicaSet, Service};
+use crate::api::{
+    Claim, ControllerRevision, DaemonSet, Deployment, EndpointSlice, Endpoints, Lease, Namespace, Node, Pod,
+    ReplicaSet, Service, StatefulSet, Volume,
+};
 use machinery::cache::Cache;
 use machinery::client::Client;
 use machinery::meta::{Istr, Object, PartialObject, Resource, resources};
@@ -46,6 +49,11 @@ pub struct Caches {
     leases: OnceLock<Cache<Lease>>,
     namespaces: OnceLock<Cache<Namespace>>,
     service_accounts: OnceLock<Cache<PartialObject>>,
+    daemon_sets: OnceLock<Cache<DaemonSet>>,
+    stateful_sets: OnceLock<Cache<StatefulSet>>,
+    revisions: OnceLock<Cache<ControllerRevision>>,
+    claims: OnceLock<Cache<Claim>>,
+    volumes: OnceLock<Cache<Volume>>,
 }
 
 impl Caches {
@@ -64,6 +72,11 @@ impl Caches {
             leases: OnceLock::new(),
             namespaces: OnceLock::new(),
             service_accounts: OnceLock::new(),
+            daemon_sets: OnceLock::new(),
+            stateful_sets: OnceLock::new(),
+            revisions: OnceLock::new(),
+            claims: OnceLock::new(),
+            volumes: OnceLock::new(),
         }
     }
 
@@ -152,5 +165,41 @@ impl Caches {
                 .metadata_only()
                 .start(&self.stop)
         })
+    }
+
+    pub fn daemon_sets(&self) -> &Cache<DaemonSet> {
+        self.daemon_sets.get_or_init(|| {
+            Cache::builder(&self.client, &resources::DAEMON_SETS)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn stateful_sets(&self) -> &Cache<StatefulSet> {
+        self.stateful_sets.get_or_init(|| {
+            Cache::builder(&self.client, &resources::STATEFUL_SETS)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn revisions(&self) -> &Cache<ControllerRevision> {
+        self.revisions.get_or_init(|| {
+            Cache::builder(&self.client, &resources::CONTROLLER_REVISIONS)
+                .index(BY_OWNER, owner)
+                .start(&self.stop)
+        })
+    }
+
+    /// PersistentVolumeClaims.
+    pub fn claims(&self) -> &Cache<Claim> {
+        self.claims
+            .get_or_init(|| self.plain(&resources::PERSISTENT_VOLUME_CLAIMS))
+    }
+
+    /// PersistentVolumes.
+    pub fn volumes(&self) -> &Cache<Volume> {
+        self.volumes
+            .get_or_init(|| self.plain(&resources::PERSISTENT_VOLUMES))
     }
 }

@@ -24,6 +24,8 @@ pub struct Config {
     pub concurrent_endpoint_syncs: usize,
     pub concurrent_gc_syncs: usize,
     pub concurrent_namespace_syncs: usize,
+    pub concurrent_daemonset_syncs: usize,
+    pub concurrent_statefulset_syncs: usize,
     pub max_endpoints_per_slice: usize,
     pub endpointslice_updates_batch_period: Duration,
     pub endpoint_updates_batch_period: Duration,
@@ -113,6 +115,8 @@ impl Default for Config {
             concurrent_endpoint_syncs: 5,
             concurrent_gc_syncs: 20,
             concurrent_namespace_syncs: 10,
+            concurrent_daemonset_syncs: 2,
+            concurrent_statefulset_syncs: 5,
             max_endpoints_per_slice: 100,
             endpointslice_updates_batch_period: Duration::ZERO,
             endpoint_updates_batch_period: Duration::ZERO,
@@ -190,6 +194,14 @@ impl Config {
             (
                 "concurrent-namespace-syncs",
                 &mut config.concurrent_namespace_syncs,
+            ),
+            (
+                "concurrent-daemonset-syncs",
+                &mut config.concurrent_daemonset_syncs,
+            ),
+            (
+                "concurrent-statefulset-syncs",
+                &mut config.concurrent_statefulset_syncs,
             ),
         ] {
             set(field, flags.number(name)?);

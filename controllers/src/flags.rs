@@ -315,15 +315,15 @@ const INERT: &[Flag] = &[
         Kind::Text,
         "the resource claim controller is not part of this program yet",
     ),
-    inert(
+    works(
         "concurrent-statefulset-syncs",
         Kind::Text,
-        "the stateful set controller is not part of this program yet",
+        "StatefulSets worked on at once",
     ),
-    inert(
+    works(
         "concurrent-daemonset-syncs",
         Kind::Text,
-        "the daemon set controller is not part of this program yet",
+        "DaemonSets worked on at once",
     ),
     inert(
         "mirroring-concurrent-service-endpoint-syncs",

@@ -104,6 +104,16 @@ const HERE: &[Here] = &[
         crate::nodelifecycle::eviction::sync::run
     ),
     here!(
+        "daemonset-controller",
+        "daemon-set-controller",
+        crate::daemonset::sync::run
+    ),
+    here!(
+        "statefulset-controller",
+        "statefulset-controller",
+        crate::statefulset::sync::run
+    ),
+    here!(
         "root-ca-certificate-publisher-controller",
         "root-ca-cert-publisher",
         crate::rootca::sync::run

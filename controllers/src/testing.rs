@@ -1,6 +1,6 @@
 //! Objects for the tests of the plans.
 
-use crate::api::{Deployment, Pod, ReplicaSet};
+use crate::api::{DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -74,6 +74,26 @@ pub fn deployment(name: &str, replicas: i32) -> Deployment {
         "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": "web" } }, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
                   "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": "25%", "maxUnavailable": "25%" } },
                   "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } } } });
+    serde_json::from_str(&object.to_string()).unwrap()
+}
+
+/// A DaemonSet of `app=web` that rolls one node at a time.
+pub fn daemon_set(name: &str) -> DaemonSet {
+    let object = json!({ "metadata": { "name": name, "namespace": "default", "uid": format!("uid-{name}"), "generation": 1 },
+        "spec": { "selector": { "matchLabels": { "app": "web" } }, "revisionHistoryLimit": 10,
+                  "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 0, "maxUnavailable": 1 } },
+                  "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } } } });
+    serde_json::from_str(&object.to_string()).unwrap()
+}
+
+/// A StatefulSet of `app=web` that comes up and rolls in order; `change` edits its spec.
+pub fn stateful_set(name: &str, replicas: i32, change: impl FnOnce(&mut Value)) -> StatefulSet {
+    let mut object = json!({ "metadata": { "name": name, "namespace": "default", "uid": format!("uid-{name}"), "generation": 1 },
+        "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": "web" } }, "serviceName": "svc", "revisionHistoryLimit": 10,
+                  "podManagementPolicy": "OrderedReady",
+                  "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } },
+                  "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } } } });
+    change(&mut object["spec"]);
     serde_json::from_str(&object.to_string()).unwrap()
 }
 

@@ -3,7 +3,10 @@
 //! What a controller must hand on unread (a pod template's spec) is kept as the JSON it came in, so nothing that we do
 //! not know is lost.
 
+mod claim;
 mod condition;
+mod controller_revision;
+mod daemon_set;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
@@ -12,10 +15,15 @@ mod node;
 mod pod;
 mod replica_set;
 mod service;
+mod stateful_set;
 mod template;
 mod value;
+mod volume;
 
+pub use claim::{Claim, ClaimSpec, ClaimStatus};
 pub use condition::{Condition, ConditionStatus};
+pub use controller_revision::ControllerRevision;
+pub use daemon_set::{DaemonSet, DaemonSetSpec, DaemonSetStatus, DaemonSetStrategy};
 pub use deployment::{
     Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus, RollingUpdate, Strategy,
 };
@@ -23,8 +31,13 @@ pub use endpoint_slice::{Endpoint, EndpointConditions, EndpointPort, EndpointSli
 pub use endpoints::{EndpointAddress, EndpointSubset, Endpoints};
 pub use namespace::{Namespace, NamespaceCondition, NamespacePhase, NamespaceSpec, NamespaceStatus};
 pub use node::{Lease, LeaseSpec, Node, NodeCondition, NodeSpec, NodeStatus};
-pub use pod::{NamedPort, Phase, Pod, PodSpec, PodStatus};
+pub use pod::{ClaimSource, ClaimVolume, NamedPort, Phase, Pod, PodSpec, PodStatus};
 pub use replica_set::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 pub use service::{Service, ServicePort, ServiceSpec};
+pub use stateful_set::{
+    ClaimRetention, ClaimTemplate, Ordinals, Retention, StatefulSet, StatefulSetSpec, StatefulSetStatus,
+    StatefulSetStrategy,
+};
 pub use template::Template;
 pub use value::{Object, Status, status_update};
+pub use volume::{Volume, VolumeSpec, VolumeStatus};

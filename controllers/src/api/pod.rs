@@ -1,7 +1,9 @@
 //! Pods.
 
 use super::{Condition, ConditionStatus};
+use jiff::{SignedDuration, Timestamp};
 use machinery::arith::Toleration;
+use machinery::arith::node_affinity::NodeSelector;
 use machinery::meta::{Istr, Object, ObjectMeta, Time, null_default};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -34,6 +36,29 @@ pub struct PodSpec {
     tolerations: Istr,
     containers: Vec<Container>,
     init_containers: Vec<Container>,
+    /// The volumes that claims stand behind.
+    #[serde(rename = "volumes", deserialize_with = "claim_volumes")]
+    pub claims: Box<[ClaimVolume]>,
+    /// The one node that the required node affinity names.
+    #[serde(rename = "affinity", deserialize_with = "affine_node")]
+    affine_node: Istr,
+}
+
+/// A volume of a pod that a PersistentVolumeClaim stands behind.
+#[derive(Debug)]
+pub struct ClaimVolume {
+    /// The volume's name.
+    pub name: Istr,
+    pub source: ClaimSource,
+}
+
+/// Which claim stands behind a volume.
+#[derive(Debug)]
+pub enum ClaimSource {
+    /// The claim of this name.
+    Named(Istr),
+    /// One that comes and goes with the pod, made of this template (JSON of a `PersistentVolumeClaimTemplate`).
+    Ephemeral(Box<RawValue>),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -117,6 +142,30 @@ impl PodSpec {
 }
 
 impl Pod {
+    /// The node that the pod is on, or else the one that its node affinity names, as a DaemonSet's does.
+    pub fn target_node(&self) -> Option<&Istr> {
+        [&self.spec.node_name, &self.spec.affine_node]
+            .into_iter()
+            .find(|name| !name.is_empty())
+    }
+
+    /// Whether the pod is ready, and has been for long enough.
+    pub fn is_available(&self, min_ready_seconds: i32, now: Timestamp) -> bool {
+        self.is_ready()
+            && (min_ready_seconds == 0
+                || self.ready_since().is_some_and(|since| {
+                    since.0 + SignedDuration::from_secs(min_ready_seconds.into()) <= now
+                }))
+    }
+
+    /// The names of the claims that the pod uses, with those that come and go with it.
+    pub fn claim_names(&self) -> impl Iterator<Item = Istr> + '_ {
+        self.spec.claims.iter().map(|volume| match &volume.source {
+            ClaimSource::Named(claim) => claim.clone(),
+            ClaimSource::Ephemeral(_) => format!("{}-{}", self.metadata.name, volume.name).into(),
+        })
+    }
+
     /// The condition of this type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.status
@@ -215,4 +264,69 @@ fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, 
         .iter()
         .filter_map(|entry| entry.ip.parse().ok())
         .collect())
+}
+
+fn claim_volumes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[ClaimVolume]>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Volume {
+        #[serde(default)]
+        name: Istr,
+        persistent_volume_claim: Option<Claim>,
+        ephemeral: Option<Ephemeral>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Claim {
+        #[serde(default)]
+        claim_name: Istr,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Ephemeral {
+        volume_claim_template: Option<Box<RawValue>>,
+    }
+    let volumes: Option<Vec<Volume>> = Option::deserialize(deserializer)?;
+    let source = |volume: Volume| {
+        let source = match (volume.persistent_volume_claim, volume.ephemeral) {
+            (Some(claim), _) => ClaimSource::Named(claim.claim_name),
+            (None, Some(ephemeral)) => ClaimSource::Ephemeral(ephemeral.volume_claim_template?),
+            (None, None) => return None,
+        };
+        Some(ClaimVolume {
+            name: volume.name,
+            source,
+        })
+    };
+    Ok(volumes
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(source)
+        .collect())
+}
+
+fn affine_node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Istr, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Affinity {
+        node_affinity: Option<NodeAffinity>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct NodeAffinity {
+        required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
+    }
+    let required = Option::<Affinity>::deserialize(deserializer)?
+        .and_then(|affinity| affinity.node_affinity)
+        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution)
+        .unwrap_or_default();
+    let by_name = required
+        .node_selector_terms
+        .iter()
+        .flat_map(|term| &term.match_fields)
+        .find(|field| &*field.key == "metadata.name" && &*field.operator == "In");
+    Ok(match by_name.map(|field| &*field.values) {
+        Some([name]) => Istr::from(&**name),
+        _ => Istr::default(),
+    })
 }

@@ -73,7 +73,7 @@ impl Bench {
         };
         self.run(
             &program,
-            &["--controllers=deployment-controller,replicaset-controller,endpointslice-controller"],
+            &["--controllers=deployment-controller,replicaset-controller,endpointslice-controller,daemonset-controller,statefulset-controller"],
         );
         true
     }

@@ -4,6 +4,7 @@
 mod bench;
 mod ownership;
 mod rollout;
+mod sets;
 
 use bench::Bench;
 
@@ -23,6 +24,24 @@ async fn the_manager_alone_runs_a_cluster() {
     ownership::foreground_deletion_waits_for_dependents(&bench).await;
     ownership::orphans_stay(&bench).await;
     ownership::namespaces_are_emptied(&bench).await;
+    let refused = bench.refusals();
+    assert!(
+        refused.is_empty(),
+        "more rights than upstream's were asked for:\n{}",
+        refused.join("\n")
+    );
+}
+
+/// Pods with names, and pods on every node.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manager_alone_runs_sets() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.ours();
+    sets::daemons_run_on_every_node_and_roll(&bench).await;
+    sets::stateful_pods_come_in_order_and_roll(&bench).await;
+    sets::upstream_takes_over_and_hands_back(&mut bench).await;
     let refused = bench.refusals();
     assert!(
         refused.is_empty(),

@@ -68,8 +68,7 @@ pub async fn up(options: &Options, progress: Progress) -> Result<State> {
         machines.keys().cloned().collect::<Vec<_>>().join(", ")
     ));
 
-    let registry = program::registry(site, &options.rig, &options.assets.images_folder());
-    for instance in [program::etcd(site), program::apiserver(site), registry] {
+    for instance in [program::etcd(site), program::apiserver(site)] {
         supervisor.start_program(instance)?;
     }
     let nodes = node_names(options.nodes);

@@ -1,0 +1,54 @@
+//! PersistentVolumeClaims.
+
+use machinery::arith::LabelSelector;
+use machinery::meta::{Istr, Object, ObjectMeta, null_default};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A core/v1 `PersistentVolumeClaim`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Claim {
+    pub metadata: ObjectMeta,
+    pub spec: ClaimSpec,
+    pub status: ClaimStatus,
+}
+
+impl Object for Claim {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSpec {
+    #[serde(deserialize_with = "null_default")]
+    pub access_modes: Vec<Istr>,
+    pub selector: Option<LabelSelector>,
+    pub resources: ClaimResources,
+    pub volume_name: Istr,
+    /// Absent where the default class is to be filled in; empty for no class.
+    pub storage_class_name: Option<Istr>,
+    pub volume_mode: Istr,
+    pub volume_attributes_class_name: Option<Istr>,
+    pub data_source: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClaimResources {
+    #[serde(deserialize_with = "null_default")]
+    pub requests: BTreeMap<Istr, Istr>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimStatus {
+    pub phase: Istr,
+    #[serde(deserialize_with = "null_default")]
+    pub access_modes: Vec<Istr>,
+    #[serde(deserialize_with = "null_default")]
+    pub capacity: BTreeMap<Istr, Istr>,
+    pub current_volume_attributes_class_name: Option<Istr>,
+}
