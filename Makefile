@@ -5,8 +5,8 @@ NODES ?= 2
 USE ?=
 # Rust profile of the programs that the end-to-end tests run: `fast` builds in half the time of `release`.
 TEST_PROFILE ?= fast
-# End-to-end tests, by file name in e2e/tests. Beside these: controllers, crash, lifecycle, idle, objects, swap.
-E2E ?= control_plane application bad_input
+# End-to-end tests, by file name in e2e/tests: all of them.
+E2E ?= $(basename $(notdir $(wildcard e2e/tests/*.rs)))
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ASSETS := $(or $(STEERSMAN_ASSETS),target/assets)

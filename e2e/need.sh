@@ -24,7 +24,8 @@ go        /usr/include/seccomp.h             libseccomp-dev
 images    gcc                                gcc
 images    /usr/include/stdlib.h              libc6-dev
 images    mmdebstrap                         mmdebstrap
-images    busybox                            busybox-static
+images    make                               make
+images    bzip2                              bzip2
 rig       ip                                 iproute2
 rig       nft                                nftables
 rig       nsenter                            util-linux

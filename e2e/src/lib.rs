@@ -5,7 +5,8 @@
 //! supervisor  the process that stays                  cluster     up, swap, down
 //! cli         the `rig` program                       assets      upstream's programs and images
 //! rig         a rig for tests to share                bench       ours and upstream side by side
-//! control_plane  a bare API server for tests
+//! registry    images on demand                        conformance  upstream's test suite
+//! soak        swaps and kills under a workload       control_plane  a bare API server for tests
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -14,12 +15,15 @@ pub mod assets;
 pub mod bench;
 pub mod cli;
 pub mod cluster;
+pub mod conformance;
 pub mod control_plane;
 pub mod logs;
 pub mod machine;
 pub mod pki;
 pub mod places;
 pub mod plan;
+pub mod registry;
 pub mod rig;
+pub mod soak;
 pub mod state;
 pub mod supervisor;

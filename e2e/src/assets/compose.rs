@@ -12,7 +12,7 @@ use super::program::Program;
 use super::progress::Progress;
 use super::run::run;
 use super::store::Layout;
-use super::{go, oci};
+use super::{busybox, go, oci};
 
 /// What the parts of a layer are taken from.
 pub(super) struct Kitchen<'a> {
@@ -36,11 +36,14 @@ impl Kitchen<'_> {
             match *part {
                 Part::Tree(tree) => writer.tree(&tree.ensure(self.layout, self.progress)?.path)?,
                 Part::Program(program, to) => writer.file(to, 0o755, &(self.program)(program))?,
+                Part::SetUid(program, to) => writer.file(to, 0o6755, &(self.program)(program))?,
                 Part::Source { file, to, mode } => writer.file(to, mode, &self.source()?.join(file))?,
                 Part::Compiled { source, to } => {
                     writer.file(to, 0o755, &self.compile(image, source, scratch)?)?;
                 }
-                Part::Busybox => busybox(&mut writer)?,
+                Part::Busybox => {
+                    commands(&mut writer, &busybox::ensure(self.layout, self.progress)?.path)?;
+                }
                 Part::Folder { path, mode } => writer.folder(path, mode)?,
                 Part::Bytes { path, content } => writer.bytes(path, 0o644, content.as_bytes())?,
                 Part::Link { path, to } => writer.link(path, to)?,
@@ -94,8 +97,7 @@ impl Drop for Scratch {
 }
 
 /// `/bin/busybox` and a link for each command that it lists.
-fn busybox(writer: &mut Writer) -> Result<()> {
-    let path = Path::new("/bin/busybox");
+fn commands(writer: &mut Writer, path: &Path) -> Result<()> {
     if !is_static(File::open(path).at("open", path)?).at("read", path)? {
         return Err(Error::NotStatic {
             path: path.to_owned(),

@@ -81,7 +81,7 @@ impl Tree {
 }
 
 /// The mirror that this machine's apt uses for Debian, if it is one; else mmdebstrap's own choice.
-fn mirror() -> Option<String> {
+pub(super) fn mirror() -> Option<String> {
     let output = Command::new("apt-get")
         .args([
             "indextargets",

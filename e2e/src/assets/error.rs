@@ -31,7 +31,7 @@ pub enum Error {
     #[error("this machine lacks something that {stages} needs:\n{report}")]
     Packages { stages: String, report: String },
 
-    #[error("{} is linked to shared libraries, and its image has none: install a static one (Debian: apt-get install busybox-static)", .path.display())]
+    #[error("{} is linked to shared libraries, and its image has none", .path.display())]
     NotStatic { path: PathBuf },
 
     #[error("{what} was not among the assets asked for")]

@@ -21,8 +21,14 @@ pub(super) fn build(
     progress: &dyn Progress,
 ) -> Result<()> {
     let mut command = go(recipe.module, layout)?;
+    let what_for: &[&str] = if recipe.test {
+        &["test", "-c"]
+    } else {
+        &["build", "-v"]
+    };
     command
-        .args(["build", "-v", "-mod=readonly", "-buildvcs=false", "-trimpath"])
+        .args(what_for)
+        .args(["-mod=readonly", "-buildvcs=false", "-trimpath"])
         .args(["-tags", recipe.tags, "-ldflags", &recipe.ldflags(), "-o"])
         .args([out.as_os_str(), recipe.package.as_ref()])
         .env("CGO_ENABLED", if recipe.cgo { "1" } else { "0" });

@@ -1,5 +1,6 @@
-//! The images that the rig's nodes have from the start, and what each is made of. Another image is another recipe.
+//! The images that the rig has and what each is made of. Another image is another recipe.
 
+use super::busybox;
 use super::debian::Tree;
 use super::module::Module;
 use super::oci::Config;
@@ -14,10 +15,30 @@ pub enum Image {
     CoreDns,
     Agnhost,
     Nginx,
+    Kitten,
+    Nautilus,
+    GlibcDns,
+    Nonewprivs,
+    SampleApiserver,
+    Etcd,
 }
 
 impl Image {
     pub const ALL: &'static [Image] = &[
+        Image::Pause,
+        Image::Busybox,
+        Image::CoreDns,
+        Image::Agnhost,
+        Image::Nginx,
+        Image::Kitten,
+        Image::Nautilus,
+        Image::GlibcDns,
+        Image::Nonewprivs,
+        Image::SampleApiserver,
+        Image::Etcd,
+    ];
+    /// What a first try and our own tests run.
+    pub const CLUSTER: &'static [Image] = &[
         Image::Pause,
         Image::Busybox,
         Image::CoreDns,
@@ -39,6 +60,12 @@ impl Image {
                 "registry.k8s.io/e2e-test-images/nginx:1.27.0-2",
                 "registry.k8s.io/e2e-test-images/nginx:1.28.0-2",
             ],
+            Image::Kitten => &["registry.k8s.io/e2e-test-images/kitten:1.8"],
+            Image::Nautilus => &["registry.k8s.io/e2e-test-images/nautilus:1.8"],
+            Image::GlibcDns => &["registry.k8s.io/e2e-test-images/glibc-dns-testing:2.1.1"],
+            Image::Nonewprivs => &["registry.k8s.io/e2e-test-images/nonewprivs:1.4"],
+            Image::SampleApiserver => &["registry.k8s.io/e2e-test-images/sample-apiserver:1.29.2"],
+            Image::Etcd => &["registry.k8s.io/etcd:3.7.0-0"],
         }
     }
 
@@ -55,6 +82,12 @@ impl Image {
             Image::CoreDns => "coredns",
             Image::Agnhost => "agnhost",
             Image::Nginx => "nginx",
+            Image::Kitten => "kitten",
+            Image::Nautilus => "nautilus",
+            Image::GlibcDns => "glibc-dns-testing",
+            Image::Nonewprivs => "nonewprivs",
+            Image::SampleApiserver => "sample-apiserver",
+            Image::Etcd => "etcd",
         }
     }
 
@@ -117,6 +150,46 @@ impl Image {
                     ..Config::default()
                 },
             },
+            Image::Kitten => Recipe {
+                layer: KITTEN,
+                config: TEST_WEBSERVER,
+            },
+            Image::Nautilus => Recipe {
+                layer: NAUTILUS,
+                config: TEST_WEBSERVER,
+            },
+            Image::GlibcDns => Recipe {
+                layer: &[Part::Tree(&AGNHOST_TREE)],
+                config: Config {
+                    cmd: &["bash"],
+                    env: PATH,
+                    ..Config::default()
+                },
+            },
+            Image::Nonewprivs => Recipe {
+                layer: NONEWPRIVS,
+                config: Config {
+                    cmd: &["nnp"],
+                    env: PATH,
+                    ..Config::default()
+                },
+            },
+            Image::SampleApiserver => Recipe {
+                layer: &[TMP, Part::Program(Program::SampleApiserver, "sample-apiserver")],
+                config: Config {
+                    entrypoint: &["/sample-apiserver"],
+                    env: PATH,
+                    ..Config::default()
+                },
+            },
+            Image::Etcd => Recipe {
+                layer: ETCD,
+                config: Config {
+                    entrypoint: &["/usr/local/bin/etcd"],
+                    env: PATH,
+                    ..Config::default()
+                },
+            },
         }
     }
 
@@ -137,7 +210,9 @@ impl Image {
         for part in recipe.layer {
             match part {
                 Part::Program(p, _) => fields.push(("program", program(*p).as_bytes().into())),
+                Part::SetUid(p, _) => fields.push(("program", program(*p).as_bytes().into())),
                 Part::Tree(tree) => fields.push(("tree", tree.slot(layout).key.as_bytes().into())),
+                Part::Busybox => fields.push(("busybox", busybox::slot(layout).key.as_bytes().into())),
                 Part::Source { .. } | Part::Compiled { .. } => {
                     fields.extend(
                         SOURCE
@@ -170,6 +245,8 @@ pub(super) enum Part {
     Tree(&'static Tree),
     /// One of the programs, at a path.
     Program(Program, &'static str),
+    /// One of the programs, which takes its owner's identity, root's, when it is run.
+    SetUid(Program, &'static str),
     /// A file of upstream's source.
     Source {
         file: &'static str,
@@ -181,7 +258,7 @@ pub(super) enum Part {
         source: &'static str,
         to: &'static str,
     },
-    /// This machine's statically linked busybox, and a link for each of its commands.
+    /// busybox, and a link for each of its commands.
     Busybox,
     Folder {
         path: &'static str,
@@ -243,18 +320,25 @@ const BUSYBOX: &[Part] = &[
     },
 ];
 
+const TMP: Part = Part::Folder {
+    path: "tmp",
+    mode: 0o1777,
+};
+
 /// After upstream's `test/images/agnhost/Dockerfile`, whose user and group a conformance test asks for.
-const AGNHOST: &[Part] = &[
-    Part::Tree(&Tree {
-        name: "agnhost",
-        packages: "bash,bind9-dnsutils,curl,iperf,iproute2,netcat-openbsd,procps,socat",
-        hook: r#"
+const AGNHOST_TREE: Tree = Tree {
+    name: "agnhost",
+    packages: "bash,bind9-dnsutils,curl,iperf,iproute2,netcat-openbsd,procps,socat",
+    hook: r#"
             echo user-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh >> "$1"/etc/passwd
             echo user-defined-in-image:x:1000: >> "$1"/etc/group
             echo group-defined-in-image:x:50000:user-defined-in-image >> "$1"/etc/group
             install -d -o 1000 -g 1000 "$1"/home/user-defined-in-image
         "#,
-    }),
+};
+
+const AGNHOST: &[Part] = &[
+    Part::Tree(&AGNHOST_TREE),
     Part::Folder {
         path: "uploads",
         mode: 0o755,
@@ -278,6 +362,67 @@ const AGNHOST: &[Part] = &[
         path: "usr/local/bin/iperf",
         to: "/usr/bin/iperf",
     },
+];
+
+const TEST_WEBSERVER: Config = Config {
+    user: "",
+    entrypoint: &["/agnhost"],
+    cmd: &["test-webserver"],
+    env: PATH,
+    working_dir: "",
+};
+
+/// A conformance test mounts this image and reads there whose it is: upstream's stands on Alpine.
+const KITTEN: &[Part] = &[
+    Part::Tree(&AGNHOST_TREE),
+    Part::Bytes {
+        path: "etc/os-release",
+        content: "NAME=\"Alpine Linux\"\nID=alpine\n",
+    },
+    Part::Program(Program::Agnhost, "agnhost"),
+    Part::Source {
+        file: "test/images/kitten/html/kitten.jpg",
+        to: "kitten.jpg",
+        mode: 0o644,
+    },
+    Part::Source {
+        file: "test/images/kitten/html/data.json",
+        to: "data.json",
+        mode: 0o644,
+    },
+];
+
+const NAUTILUS: &[Part] = &[
+    Part::Tree(&AGNHOST_TREE),
+    Part::Program(Program::Agnhost, "agnhost"),
+    Part::Source {
+        file: "test/images/nautilus/html/nautilus.jpg",
+        to: "nautilus.jpg",
+        mode: 0o644,
+    },
+    Part::Source {
+        file: "test/images/nautilus/html/data.json",
+        to: "data.json",
+        mode: 0o644,
+    },
+];
+
+const NONEWPRIVS: &[Part] = &[
+    TMP,
+    Part::Folder {
+        path: "usr/local/bin",
+        mode: 0o755,
+    },
+    Part::SetUid(Program::Nonewprivs, "usr/local/bin/nnp"),
+];
+
+const ETCD: &[Part] = &[
+    TMP,
+    Part::Folder {
+        path: "usr/local/bin",
+        mode: 0o755,
+    },
+    Part::Program(Program::Etcd, "usr/local/bin/etcd"),
 ];
 
 const NGINX: &[Part] = &[Part::Tree(&Tree {

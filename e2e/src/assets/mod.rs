@@ -9,6 +9,7 @@
 //! from: a second call finds it and takes milliseconds, also from another process, and an interrupted one leaves
 //! nothing that the next would take for whole. Everything here blocks: call it from a thread that may wait.
 
+mod busybox;
 mod compose;
 mod debian;
 mod error;
@@ -88,6 +89,11 @@ impl Assets {
     /// Every image that was asked for.
     pub fn images(&self) -> impl Iterator<Item = (Image, &Path)> {
         self.images.iter().map(|(image, path)| (*image, path.as_path()))
+    }
+
+    /// The folder of the archives.
+    pub fn images_folder(&self) -> PathBuf {
+        self.layout.images()
     }
 
     /// The folder of the programs that we built: CNI plugins and containerd's shim are found there by their names.
@@ -184,7 +190,7 @@ fn closure(wanted: &[Asset]) -> (BTreeSet<Program>, BTreeSet<Image>) {
             Asset::Image(image) => {
                 images.insert(image);
                 programs.extend(image.recipe().layer.iter().filter_map(|part| match part {
-                    Part::Program(program, _) => Some(*program),
+                    Part::Program(program, _) | Part::SetUid(program, _) => Some(*program),
                     _ => None,
                 }));
             }

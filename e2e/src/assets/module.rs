@@ -14,6 +14,7 @@ pub(super) enum Module {
     Containerd,
     Runc,
     CoreDns,
+    SampleApiserver,
 }
 
 macro_rules! files {
@@ -30,6 +31,7 @@ impl Module {
             Module::Containerd => "containerd",
             Module::Runc => "runc",
             Module::CoreDns => "coredns",
+            Module::SampleApiserver => "sample-apiserver",
         }
     }
 
@@ -41,6 +43,7 @@ impl Module {
             Module::Containerd => files!("containerd": "go.mod", "go.sum"),
             Module::Runc => files!("runc": "go.mod", "go.sum"),
             Module::CoreDns => files!("coredns": "go.mod", "go.sum", "main.go"),
+            Module::SampleApiserver => files!("sample-apiserver": "go.mod", "go.sum"),
         }
     }
 

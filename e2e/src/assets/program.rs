@@ -27,6 +27,9 @@ pub enum Program {
     KubeScheduler,
     KubeProxy,
     Kubelet,
+    E2eTest,
+    Nonewprivs,
+    SampleApiserver,
 }
 
 use Program::*;
@@ -51,6 +54,9 @@ impl Program {
         KubeScheduler,
         KubeProxy,
         Kubelet,
+        E2eTest,
+        Nonewprivs,
+        SampleApiserver,
     ];
     /// What an API server without nodes needs.
     pub const BARE: &'static [Program] = &[Etcd, KubeApiserver];
@@ -92,7 +98,15 @@ impl Program {
             KubeScheduler => "kube-scheduler",
             KubeProxy => "kube-proxy",
             Kubelet => "kubelet",
+            E2eTest => "e2e.test",
+            Nonewprivs => "nonewprivs",
+            SampleApiserver => "sample-apiserver",
         }
+    }
+
+    /// Whether a cluster is made with it; the others are for the conformance tests alone.
+    pub fn is_of_cluster(self) -> bool {
+        self <= Kubelet
     }
 
     pub(super) fn recipe(self) -> Recipe {
@@ -143,6 +157,16 @@ impl Program {
             KubeScheduler => kubernetes("k8s.io/kubernetes/cmd/kube-scheduler", "about 10 s"),
             KubeProxy => kubernetes("k8s.io/kubernetes/cmd/kube-proxy", "about 10 s"),
             Kubelet => kubernetes("k8s.io/kubernetes/cmd/kubelet", "about 20 s"),
+            E2eTest => Recipe {
+                test: true,
+                ..kubernetes("k8s.io/kubernetes/test/e2e", "about 3 min from an empty cache")
+            },
+            Nonewprivs => Recipe::of(
+                Module::Kubernetes,
+                "k8s.io/kubernetes/test/images/nonewprivs",
+                "a few seconds",
+            ),
+            SampleApiserver => Recipe::of(Module::SampleApiserver, "k8s.io/sample-apiserver", "about 10 s"),
         }
     }
 
@@ -171,6 +195,8 @@ pub(super) struct Recipe {
     /// Variables for the linker, `import/path.name=value`.
     pub(super) set: &'static [&'static str],
     pub(super) cgo: bool,
+    /// The tests of the package, as a program, rather than the package's own.
+    pub(super) test: bool,
     pub(super) hint: &'static str,
 }
 
@@ -194,6 +220,7 @@ impl Recipe {
             tags: "",
             set: &[],
             cgo: false,
+            test: false,
             hint,
         }
     }
@@ -214,7 +241,12 @@ impl Recipe {
             ("cgo", &[u8::from(self.cgo)]),
             ("machine", std::env::consts::ARCH.as_bytes()),
         ];
-        Key::of(own.into_iter().chain(self.module.files().iter().copied()))
+        let test = self.test.then_some(("test", b"1".as_slice()));
+        Key::of(
+            own.into_iter()
+                .chain(test)
+                .chain(self.module.files().iter().copied()),
+        )
     }
 }
 
@@ -227,7 +259,7 @@ mod tests {
     #[test]
     fn the_list_is_whole_in_order_and_without_two_of_a_name() {
         assert!(Program::ALL.is_sorted());
-        assert_eq!(Program::ALL.len(), Kubelet as usize + 1);
+        assert_eq!(Program::ALL.len(), SampleApiserver as usize + 1);
         let names: HashSet<_> = Program::ALL.iter().map(|p| p.name()).collect();
         assert_eq!(names.len(), Program::ALL.len());
     }

@@ -45,12 +45,23 @@ pub enum Command {
     Down,
     /// Let the other side's program take over a component of the running cluster.
     Swap {
-        component: Component,
+        #[arg(required_unless_present = "soak")]
+        component: Option<Component>,
         /// `ours` or `upstream`.
-        origin: Origin,
+        #[arg(required_unless_present = "soak")]
+        origin: Option<Origin>,
         /// Only on this node.
         #[arg(long)]
         node: Option<String>,
+        /// For this many minutes, swap and kill components at random under a workload, and count what that costs.
+        #[arg(long, value_name = "MINUTES", conflicts_with_all = ["component", "origin", "node"])]
+        soak: Option<u32>,
+        /// Of the soak's steps.
+        #[arg(long, default_value_t = 1, requires = "soak")]
+        seed: u64,
+        /// Where the soak's counts go [default: docs/soak.md of the checkout].
+        #[arg(long, requires = "soak")]
+        page: Option<PathBuf>,
     },
     /// Start a component again, from its file as it is now.
     Restart {
@@ -82,6 +93,8 @@ pub enum Command {
     /// Measure ours and upstream's side by side on the running cluster.
     #[command(subcommand)]
     Bench(Bench),
+    /// Run upstream's conformance tests.
+    Conformance(Conformance),
     /// Run a command on a node, or on the control plane's machine (cp).
     Exec {
         machine: String,
@@ -106,6 +119,76 @@ pub enum Bench {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+}
+
+/// All of them, unless options choose; a test has to be right by all that is asked for.
+#[derive(Debug, Default, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // Flags of a command line.
+pub struct Conformance {
+    /// Whose program plays a component, as in `up`: `all=upstream,kubelet=ours`.
+    #[arg(long = "use", value_name = "CHOICE", value_delimiter = ',')]
+    pub uses: Vec<Use>,
+    /// How many nodes.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
+    pub nodes: u8,
+    /// Folder of our programs [default: where rig is, or target/release].
+    #[arg(long, env = "STEERSMAN_BIN", value_name = "FOLDER")]
+    pub bin_dir: Option<PathBuf>,
+    /// A new rig, whatever is up.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Tests whose names match; repeated, any of them.
+    #[arg(long, value_name = "REGEX")]
+    pub focus: Vec<regex::Regex>,
+    /// Not tests whose names match.
+    #[arg(long, value_name = "REGEX")]
+    pub skip: Vec<regex::Regex>,
+    /// Tests that a file names, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub list: Option<PathBuf>,
+    /// Tests of a group: node, sig-network, ...
+    #[arg(long, value_delimiter = ',')]
+    pub sig: Vec<String>,
+    /// So many, drawn by --seed.
+    #[arg(long, value_name = "N")]
+    pub sample: Option<usize>,
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Tests whose last result is a failure.
+    #[arg(long)]
+    pub failed: bool,
+    /// Only tests that run beside others.
+    #[arg(long, conflicts_with = "serial")]
+    pub parallel: bool,
+    /// Only tests that run alone.
+    #[arg(long)]
+    pub serial: bool,
+    /// How many tests run at a time.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub procs: u32,
+    /// How often a test that fails is run again [default: 0, with --check 1].
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Go on with the run that was broken off.
+    #[arg(long)]
+    pub resume: bool,
+    /// Only say what would be run.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The tests that run beside others, on programs of ours: fail if one does that e2e/conformance/passing.txt names.
+    #[arg(long)]
+    pub check: bool,
+    /// With --check: add the tests that passed to the list.
+    #[arg(long, requires = "check")]
+    pub update: bool,
+    /// Only make the page of results anew [default of --page: docs/conformance.md of the checkout].
+    #[arg(long)]
+    pub report: bool,
+    #[arg(long, requires = "report")]
+    pub page: Option<PathBuf>,
+    /// Folder of results [default: conformance in the state folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub results: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use crate::machine::{launch, preflight};
 use crate::places;
 use crate::plan::choice::{Component, Use};
 use crate::plan::site::{Folder, Site};
-use crate::state::State;
+use crate::soak;
+use crate::state::{State, replace};
 use crate::supervisor::record::supervisor;
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -35,9 +36,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
             eprintln!("the rig in {} {word}", folder.root().display());
         }
         Command::Swap {
-            component,
-            origin,
+            soak: Some(minutes),
+            seed,
+            page,
+            ..
+        } => return soak(&folder, minutes, seed, page),
+        Command::Swap {
+            component: Some(component),
+            origin: Some(origin),
             node,
+            ..
         } => {
             let work = swap::swap(
                 &folder,
@@ -48,6 +56,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             );
             runtime()?.block_on(work)?;
         }
+        Command::Swap { .. } => bail!("swap needs a component and a side: rig swap kubelet upstream"),
         Command::Restart {
             component,
             node,
@@ -75,6 +84,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             };
             bench_idle(&folder, plan, page)?;
         }
+        Command::Conformance(options) => return super::conformance::run(folder, options),
         Command::Kubectl { args } => return kubectl(&folder, &args),
         Command::Logs {
             program,
@@ -127,6 +137,31 @@ fn bench_idle(folder: &Folder, plan: idle::Plan, page: Option<PathBuf>) -> Resul
         None => places::checkout()?.join("docs/benchmarks.md"),
     };
     page::put(&page, "idle", &section)
+}
+
+fn soak(folder: &Folder, minutes: u32, seed: u64, page: Option<PathBuf>) -> Result<ExitCode> {
+    preflight::root()?;
+    let plan = soak::Plan {
+        length: Duration::from_secs(u64::from(minutes) * 60),
+        seed,
+    };
+    let report = soak::run(folder, plan, Progress::new())?;
+    let text = report.page();
+    print!("{text}");
+    let page = match page {
+        Some(page) => page,
+        None => places::checkout()?.join("docs/soak.md"),
+    };
+    replace(&page, text.as_bytes())?;
+    replace(
+        &folder.root().join("soak.json"),
+        &serde_json::to_vec_pretty(&report)?,
+    )?;
+    Ok(if report.clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn kubectl(folder: &Folder, args: &[String]) -> Result<ExitCode> {

@@ -2,6 +2,7 @@
 
 mod args;
 mod command;
+mod conformance;
 mod status;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use clap::Parser as _;
 
 use crate::machine::{init, launch};
 use crate::plan::site::Folder;
+use crate::registry;
 use crate::supervisor::server;
 
 /// Runs `rig`. Words that start with two underscores are its own inner steps, and are not in the help.
@@ -23,6 +25,7 @@ pub fn main() -> ExitCode {
         Some(launch::WORD) => Some(launch::run(&rest)),
         Some(init::WORD) => Some(init::run(&rest)),
         Some(server::WORD) => Some(supervise(&rest)),
+        Some(registry::WORD) => Some(registry::run(&rest)),
         _ => None,
     };
     let outcome = match inner {

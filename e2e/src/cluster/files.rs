@@ -50,6 +50,10 @@ pub fn write(site: &Site, nodes: u8, port: u16) -> Result<()> {
         &folder.config("containerd.toml"),
         config::containerd(site).as_bytes(),
     )?;
+    for registry in config::REGISTRIES {
+        let hosts = folder.config("registries").join(registry).join("hosts.toml");
+        replace(&hosts, config::registry_hosts().as_bytes())?;
+    }
     (1..=nodes).try_for_each(|number| node(site, &authority, &inside, number))
 }
 

@@ -68,7 +68,8 @@ pub async fn up(options: &Options, progress: Progress) -> Result<State> {
         machines.keys().cloned().collect::<Vec<_>>().join(", ")
     ));
 
-    for instance in [program::etcd(site), program::apiserver(site)] {
+    let registry = program::registry(site, &options.rig, &options.assets.images_folder());
+    for instance in [program::etcd(site), program::apiserver(site), registry] {
         supervisor.start_program(instance)?;
     }
     let nodes = node_names(options.nodes);

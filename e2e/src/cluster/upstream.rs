@@ -11,14 +11,34 @@ use crate::plan::site::Folder;
 /// Images that every node has: the sandbox, the cluster's DNS, and what tests and a first try need.
 pub const IMAGES: [Image; 4] = [Image::Pause, Image::CoreDns, Image::Busybox, Image::Agnhost];
 
-/// All of upstream's programs, and [`IMAGES`]. Takes a quarter of an hour on a fresh machine, then milliseconds. Blocks.
+/// The word for everything that the conformance tests need beside what a cluster is made of.
+pub const CONFORMANCE: &str = "conformance";
+
+/// Upstream's programs that a cluster is made of, and [`IMAGES`]. Takes a quarter of an hour on a fresh machine, then milliseconds. Blocks.
 pub fn ensure(layout: &Layout, progress: &dyn Progress) -> Result<Assets> {
-    let programs = Program::ALL.iter().copied().map(Asset::from);
+    let programs = programs().map(Asset::from);
     let wanted: Vec<Asset> = programs.chain(IMAGES.map(Asset::from)).collect();
     Ok(assets::ensure(layout, &wanted, progress)?)
 }
 
-/// What is called `names`, a program's name or an image's; everything if there are none.
+fn programs() -> impl Iterator<Item = Program> {
+    Program::ALL
+        .iter()
+        .copied()
+        .filter(|program| program.is_of_cluster())
+}
+
+/// The test program, and every image that the conformance tests run. Blocks.
+pub fn ensure_conformance(layout: &Layout, progress: &dyn Progress) -> Result<Assets> {
+    Ok(assets::ensure(layout, &conformance(), progress)?)
+}
+
+fn conformance() -> Vec<Asset> {
+    let images = Image::ALL.iter().copied().map(Asset::from);
+    std::iter::once(Program::E2eTest.into()).chain(images).collect()
+}
+
+/// What is called `names`, a program's name, an image's or [`CONFORMANCE`]; all of a cluster's if there are none.
 pub fn ensure_named(layout: &Layout, names: &[String], progress: &dyn Progress) -> Result<()> {
     let all = || {
         let programs = Program::ALL
@@ -28,18 +48,26 @@ pub fn ensure_named(layout: &Layout, names: &[String], progress: &dyn Progress) 
     };
     let mut wanted: Vec<Asset> = Vec::new();
     for name in names {
+        if name == CONFORMANCE {
+            wanted.extend(conformance());
+            continue;
+        }
         let known: Vec<Asset> = all()
             .filter(|(known, _)| known == name)
             .map(|(_, asset)| asset)
             .collect();
         if known.is_empty() {
             let names: Vec<&str> = all().map(|(name, _)| name).collect();
-            bail!("no asset is called {name:?}: there are {}", names.join(", "));
+            bail!(
+                "no asset is called {name:?}: there are {}, and {CONFORMANCE} for all that the conformance tests need",
+                names.join(", ")
+            );
         }
         wanted.extend(known);
     }
     if names.is_empty() {
-        wanted = all().map(|(_, asset)| asset).collect();
+        let images = Image::CLUSTER.iter().copied().map(Asset::from);
+        wanted = programs().map(Asset::from).chain(images).collect();
     }
     assets::ensure(layout, &wanted, progress)?;
     Ok(())
@@ -49,8 +77,8 @@ pub fn ensure_named(layout: &Layout, names: &[String], progress: &dyn Progress) 
 pub fn gather(folder: &Folder, assets: &Assets) -> Result<()> {
     let upstream = folder.upstream();
     std::fs::create_dir_all(&upstream).with_context(|| format!("making {}", upstream.display()))?;
-    for program in Program::ALL {
-        let (path, link) = (assets.program(*program)?, upstream.join(program.name()));
+    for program in programs() {
+        let (path, link) = (assets.program(program)?, upstream.join(program.name()));
         symlink(path, &link).with_context(|| format!("linking {} to {}", link.display(), path.display()))?;
     }
     Ok(())

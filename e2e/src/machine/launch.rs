@@ -14,6 +14,9 @@ use crate::plan::program::Program;
 /// Command-line word of the hidden step in between.
 pub const WORD: &str = "__launch";
 
+/// Environment variable that makes the program end when the thread that started it does.
+pub const BOUND: &str = "RIG_BOUND";
+
 /// This program, also after its file was replaced.
 pub fn own_program() -> PathBuf {
     format!("/proc/{}/exe", std::process::id()).into()
@@ -55,6 +58,10 @@ pub fn run(args: &[OsString]) -> Result<std::convert::Infallible> {
     let (machine, cgroup) = (machine.to_string_lossy(), cgroup.to_string_lossy());
     Hierarchies::find()?.join(&cgroup)?;
     enter::process_into(machine.parse().context("reading a process id")?)?;
+    if std::env::var_os(BOUND).is_some() {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .context("binding a program to its parent")?;
+    }
     let error = Command::new(program).args(rest).exec();
     Err(error).with_context(|| format!("running {}", program.to_string_lossy()))
 }

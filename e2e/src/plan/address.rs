@@ -22,6 +22,8 @@ pub const API_SERVICE: [&str; 2] = ["10.96.0.1", "fd00:10:96::1"];
 
 pub const API_PORT: u16 = 6443;
 pub const ETCD_PORT: u16 = 2379;
+/// Port of the image registry on the control plane.
+pub const REGISTRY_PORT: u16 = 5000;
 
 /// A machine's two addresses on the rig's bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

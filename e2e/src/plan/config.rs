@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::json;
 
-use super::address::{self, DNS, POD_RANGES};
+use super::address::{self, DNS, POD_RANGES, REGISTRY_PORT};
 use super::site::Site;
 
 /// The sandbox image that containerd starts pods in.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
+/// Registries whose images the rig's own has.
+pub const REGISTRIES: [&str; 1] = ["registry.k8s.io"];
 /// The bridge that a node's pods hang on.
 pub const POD_BRIDGE: &str = "cni0";
 
@@ -67,8 +69,8 @@ pub fn proxy(site: &Site, node: &str) -> String {
 
 /// containerd's configuration, the same on every node: each has its own `/run` and `/var/lib/containerd`.
 pub fn containerd(site: &Site) -> String {
-    let upstream = site.upstream();
-    let upstream = upstream.display();
+    let (upstream, registries) = (site.upstream(), site.folder.config("registries"));
+    let (upstream, registries) = (upstream.display(), registries.display());
     format!(
         "version = 3
 root = '/var/lib/containerd'
@@ -77,6 +79,8 @@ state = '/run/containerd'
 address = '/run/containerd/containerd.sock'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
 sandbox = '{PAUSE}'
+[plugins.'io.containerd.cri.v1.images'.registry]
+config_path = '{registries}'
 [plugins.'io.containerd.cri.v1.runtime']
 # A root without CAP_SYS_RESOURCE cannot lower an oom score, and runc would die trying.
 restrict_oom_score_adj = true
@@ -90,6 +94,12 @@ BinaryName = '{upstream}/runc'
 SystemdCgroup = false
 "
     )
+}
+
+/// `hosts.toml` of a registry: the rig's own stands for it.
+pub fn registry_hosts() -> String {
+    let server = format!("http://{}:{REGISTRY_PORT}", address::control_plane().v4);
+    format!("server = '{server}'\n[host.'{server}']\ncapabilities = ['pull', 'resolve']\n")
 }
 
 /// The CNI configuration of a node whose pods are given addresses in `ranges`.

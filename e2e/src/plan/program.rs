@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::address::{self, API_PORT, CONTROL_PLANE, ETCD_PORT, POD_RANGES, SERVICE_RANGES};
+use super::address::{self, API_PORT, CONTROL_PLANE, ETCD_PORT, POD_RANGES, REGISTRY_PORT, SERVICE_RANGES};
 use super::choice::{Component, Origin};
 use super::site::Site;
 
@@ -124,6 +124,16 @@ pub fn containerd(site: &Site, node: &str) -> Program {
         &site.upstream().join("containerd"),
         flags,
     )
+}
+
+/// The registry over the archives in `images`, which `rig` itself is.
+pub fn registry(site: &Site, rig: &Path, images: &Path) -> Program {
+    let flags = vec![
+        crate::registry::WORD.to_owned(),
+        format!("{}:{REGISTRY_PORT}", address::control_plane().v4),
+        show(images),
+    ];
+    program(site, "registry".to_owned(), CONTROL_PLANE, rig, flags)
 }
 
 /// One of the four that can be swapped.

@@ -17,7 +17,7 @@ pub struct Kubectl {
 }
 
 impl Kubectl {
-    pub(super) fn new(folder: &Folder) -> Self {
+    pub(crate) fn new(folder: &Folder) -> Self {
         Self {
             folder: folder.clone(),
             namespace: "default".to_owned(),

@@ -108,6 +108,33 @@ pub fn shared(rig: &str) -> Result<Rig> {
     Ok(rig)
 }
 
+impl Rig {
+    /// The rig in `folder`, which is up, as it is now.
+    ///
+    /// # Errors
+    /// If there is none, or another test holds it.
+    pub fn attached(folder: &Folder) -> Result<Self> {
+        let held = hold(folder)?;
+        let state = State::expect(folder)?;
+        Ok(Self {
+            site: state.site(folder.clone()),
+            base: state.choices,
+            _held: held,
+        })
+    }
+
+    /// [`Rig::swap`], without a word.
+    pub fn swap_quietly(&self, component: Component, origin: Origin, node: Option<&str>) -> Result<()> {
+        block_on(swap::swap(
+            &self.site.folder,
+            component,
+            Change::To(origin),
+            node,
+            Progress::quiet(),
+        ))
+    }
+}
+
 /// Waits for whoever holds the rig now: a test in another thread or program.
 fn hold(folder: &Folder) -> Result<File> {
     let path = folder.root().with_extension("held");

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::{Kubectl, agnhost, eventually};
 
-const POD: &str = "steady-client";
 /// One line an answer: the name of the pod that gave it, or what went wrong.
 const ASK: &str = r#"while :; do
 answer=$(curl --silent --show-error --max-time 5 "$URL" 2>&1) && echo "ok $answer" || echo "failed $(date +%T.%N) $answer"
@@ -18,6 +17,7 @@ done >>/tmp/answers"#;
 /// The client, which runs until it is dropped with its namespace.
 pub struct Steady<'a> {
     kubectl: &'a Kubectl,
+    pod: String,
 }
 
 /// What the client has heard.
@@ -49,10 +49,15 @@ impl Tally {
 impl<'a> Steady<'a> {
     /// Starts a client of `url` on `node`, and waits for its first answer.
     pub fn start(kubectl: &'a Kubectl, url: &str, node: &str) -> Result<Self> {
+        Self::named(kubectl, "steady-client", url, node)
+    }
+
+    /// The same, in a pod of this name.
+    pub fn named(kubectl: &'a Kubectl, pod: &str, url: &str, node: &str) -> Result<Self> {
         kubectl.apply(&json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": { "name": POD },
+            "metadata": { "name": pod },
             "spec": {
                 "nodeSelector": { "kubernetes.io/hostname": node },
                 "terminationGracePeriodSeconds": 1,
@@ -64,7 +69,10 @@ impl<'a> Steady<'a> {
                 }],
             },
         }))?;
-        let client = Self { kubectl };
+        let client = Self {
+            kubectl,
+            pod: pod.to_owned(),
+        };
         eventually("the steady client is answered", Duration::from_secs(60), || {
             let tally = client.tally()?;
             if tally.count() == 0 {
@@ -79,7 +87,11 @@ impl<'a> Steady<'a> {
     pub fn tally(&self) -> Result<Tally> {
         let mut tally = Tally::default();
         eventually("the steady client can be asked", Duration::from_secs(30), || {
-            tally = Tally::read(&self.kubectl.run(&["exec", POD, "--", "cat", "/tmp/answers"])?);
+            tally = Tally::read(
+                &self
+                    .kubectl
+                    .run(&["exec", &self.pod, "--", "cat", "/tmp/answers"])?,
+            );
             Ok(())
         })?;
         Ok(tally)

@@ -1,0 +1,89 @@
+//! The rig that the tests run against: the one that is up, if it is what is wanted, else a new one.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::place::Combination;
+use crate::assets::{Assets, Layout, Terminal};
+use crate::cluster::progress::Progress;
+use crate::cluster::{down, up, upstream};
+use crate::machine::cgroup::Hierarchies;
+use crate::plan::choice::{Choices, Use};
+use crate::plan::site::Site;
+use crate::rig::Kubectl;
+use crate::state::{Phase, State};
+use crate::supervisor::record::Record;
+
+/// What is wanted of the rig.
+pub(super) struct Wanted {
+    pub(super) site: Site,
+    pub(super) uses: Vec<Use>,
+    pub(super) nodes: u8,
+    /// A rig of this run's own, whatever is up.
+    pub(super) fresh: bool,
+}
+
+/// What the suite and a cluster need of upstream's. Blocks, a quarter of an hour on a fresh machine.
+pub(super) fn assets(layout: &Layout) -> Result<(Assets, Assets)> {
+    let progress = Terminal::default();
+    let cluster = upstream::ensure(layout, &progress)?;
+    Ok((cluster, upstream::ensure_conformance(layout, &progress)?))
+}
+
+/// Sees that such a rig is up, and says what it is made of.
+pub(super) async fn ready(wanted: &Wanted, assets: Assets) -> Result<State> {
+    let choices = Choices::new(&wanted.uses, wanted.nodes)?;
+    let folder = &wanted.site.folder;
+    if let Some(state) = State::read(folder)? {
+        let record = Record::read(&folder.supervisor_record())?;
+        let alive = state.phase == Phase::Up && record.supervisor.is_some_and(|process| process.alive());
+        let same = Combination::of(&state.choices, state.nodes) == Combination::of(&choices, wanted.nodes)
+            && state.nodes == wanted.nodes
+            && state.ours == wanted.site.ours;
+        if alive && same && !wanted.fresh {
+            return Ok(state);
+        }
+        if alive {
+            eprintln!(
+                "the rig in {} is ended, for another is wanted",
+                folder.root().display()
+            );
+            down::down(folder)?;
+        }
+    }
+    let options = up::Options {
+        site: wanted.site.clone(),
+        assets,
+        rig: std::env::current_exe().context("finding this program")?,
+        nodes: wanted.nodes,
+        uses: wanted.uses.clone(),
+    };
+    up::up(&options, Progress::new()).await
+}
+
+/// The cgroup of the suite's processes, and of what they start.
+pub(super) fn cgroup(site: &Site) -> String {
+    format!("{}/conformance", site.folder.id().cgroup())
+}
+
+/// Ends what an earlier run left: processes, and the namespaces of its tests.
+pub(super) fn clear(site: &Site) -> Result<()> {
+    let hierarchies = Hierarchies::find()?;
+    hierarchies.clear(&cgroup(site), Duration::from_secs(20))?;
+    hierarchies.make(&cgroup(site))?;
+    let kubectl = Kubectl::new(&site.folder);
+    kubectl.run(&[
+        "delete",
+        "namespace",
+        "--selector=e2e-framework",
+        "--ignore-not-found",
+        "--timeout=120s",
+    ])?;
+    Ok(())
+}
+
+/// Ends the suite's processes, however they are.
+pub(super) fn end(site: &Site) -> Result<()> {
+    Hierarchies::find()?.clear(&cgroup(site), Duration::from_secs(20))
+}
