@@ -165,6 +165,11 @@ impl ApiServer {
         &self.folder
     }
 
+    /// Process id of kube-apiserver.
+    pub fn pid(&self) -> Option<u32> {
+        self.apiserver.pid()
+    }
+
     /// As a user with a token.
     pub fn config(&self, user: User) -> Config {
         let mut config = self.anonymous();

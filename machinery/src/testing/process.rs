@@ -40,6 +40,8 @@ impl Process {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         let log = folder.join(format!("{name}.log"));
+        // An earlier one's, if there was one of that name.
+        let _ = std::fs::remove_file(format!("{}.pid", log.display()));
         let out = File::create(&log)?;
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
