@@ -14,11 +14,18 @@ use crate::places;
 /// # Errors
 /// If a program cannot be made or does not get ready, with the last lines of its log.
 pub async fn start() -> Result<ApiServer> {
+    start_with(&[]).await
+}
+
+/// As [`start`], with more flags for kube-apiserver.
+pub async fn start_with(flags: &[&str]) -> Result<ApiServer> {
     let made = tokio::task::spawn_blocking(|| {
         let wanted: Vec<Asset> = Program::BARE.iter().copied().map(Asset::from).collect();
         anyhow::Ok(assets::ensure(&places::assets()?, &wanted, &Terminal::default())?)
     });
     made.await??;
     let programs = Assets::find().map_err(|why| anyhow!(why))?;
-    ApiServer::start(&programs).await.map_err(|why| anyhow!(why))
+    ApiServer::start_with(&programs, flags)
+        .await
+        .map_err(|why| anyhow!(why))
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::bench::idle;
 use e2e::bench::summary::Summary;
+use e2e::bench::{idle, markdown};
 use e2e::cluster::progress::Progress;
 use e2e::plan::choice::{Component, Origin};
 use e2e::rig::{NODES, shared};
@@ -23,13 +23,17 @@ fn our_programs_take_a_quarter_of_the_memory_and_no_more_processor_time() -> Res
     let plan = idle::Plan {
         rounds: 1,
         settle: Duration::from_secs(15),
+        samples: 1,
         measure: Duration::from_secs(30),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let results = runtime.block_on(idle::measure(&rig.site().folder, plan, Progress::new()))?;
-    println!("{}", idle::section(&results, plan, NODES));
+    println!(
+        "{}",
+        markdown::section(&idle::table(&results, plan, NODES), None, "")
+    );
     for component in Component::ALL {
         let (memory, processor) = idle::ratios(&results, component).unwrap_or((f64::NAN, f64::NAN));
         ensure!(

@@ -1,12 +1,13 @@
 //! What each program takes on an idle cluster: resident memory and processor time.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::rounds::Rounds;
 use super::summary::Summary;
+use super::table::{Better, Table, Target};
 use crate::cluster::progress::Progress;
 use crate::cluster::swap::{self, Change};
 use crate::machine::process::Usage;
@@ -23,8 +24,22 @@ pub struct Plan {
     pub rounds: u32,
     /// Between the start of a side's programs and the measurement.
     pub settle: Duration,
-    /// Length of a measurement.
+    /// Measurements of each side in each round, and the length of each.
+    pub samples: u32,
     pub measure: Duration,
+}
+
+impl Plan {
+    /// As `rig bench idle` has it.
+    pub fn scaled(scale: f64) -> Self {
+        let (settle, measure) = if scale < 1.0 { (2, 1) } else { (8, 8) };
+        Self {
+            rounds: 1,
+            settle: Duration::from_secs(settle),
+            samples: 3,
+            measure: Duration::from_secs(measure),
+        }
+    }
 }
 
 /// Samples of one side of one component: one a round and instance.
@@ -37,20 +52,48 @@ pub struct Samples {
 /// Samples by component and side.
 pub type Results = BTreeMap<(Component, Origin), Samples>;
 
+/// Measures as often as there is time for; `plan.rounds` does not count.
+pub async fn bench(folder: &Folder, plan: Plan, rounds: Rounds, progress: Progress) -> Result<Table> {
+    let before = State::expect(folder)?;
+    let mut results = Results::new();
+    let mut failed = Table::default();
+    rounds
+        .run(&mut failed, "idle", progress, async |_, origin, _| {
+            side(folder, origin, plan, &mut results).await
+        })
+        .await;
+    put_back(folder, &before).await?;
+    let mut table = table(&results, plan, before.nodes);
+    table.failures = failed.failures;
+    Ok(table)
+}
+
+async fn side(folder: &Folder, origin: Origin, plan: Plan, results: &mut Results) -> Result<()> {
+    for component in Component::ALL {
+        swap::swap(folder, component, Change::To(origin), None, Progress::quiet()).await?;
+    }
+    tokio::time::sleep(plan.settle).await;
+    for _ in 0..plan.samples {
+        sample(folder, origin, plan.measure, results).await?;
+    }
+    Ok(())
+}
+
 /// Measures the rig in `folder`, and leaves every component where it was.
 pub async fn measure(folder: &Folder, plan: Plan, progress: Progress) -> Result<Results> {
     let before = State::expect(folder)?;
     let mut results = Results::new();
     for round in 1..=plan.rounds {
         for origin in [Origin::Upstream, Origin::Ours] {
-            for component in Component::ALL {
-                swap::swap(folder, component, Change::To(origin), None, Progress::quiet()).await?;
-            }
-            tokio::time::sleep(plan.settle).await;
-            sample(folder, origin, plan.measure, &mut results).await?;
+            side(folder, origin, plan, &mut results).await?;
             progress.say(&format!("round {round} of {}: {origin} measured", plan.rounds));
         }
     }
+    put_back(folder, &before).await?;
+    Ok(results)
+}
+
+async fn put_back(folder: &Folder, before: &State) -> Result<()> {
     for component in Component::ALL {
         for machine in machines(component, before.nodes) {
             let origin = before.choices.origin(component, &machine);
@@ -58,7 +101,7 @@ pub async fn measure(folder: &Folder, plan: Plan, progress: Progress) -> Result<
             swap::swap(folder, component, Change::To(origin), node, Progress::quiet()).await?;
         }
     }
-    Ok(results)
+    Ok(())
 }
 
 fn machines(component: Component, nodes: u8) -> Vec<String> {
@@ -113,45 +156,49 @@ pub fn ratios(results: &Results, component: Component) -> Option<(f64, f64)> {
     ))
 }
 
-/// The section of the page.
-pub fn section(results: &Results, plan: Plan, nodes: u8) -> String {
-    let mut text = format!(
-        "## Idle cluster\n\n{nodes} nodes that run CoreDNS and nothing else; {} rounds of each side in turns, measured for \
-         {} s, {} s after its start. Median (minimum-maximum).\n\n\
-         | program | RSS, MiB: upstream | ours | ratio | CPU, millicores: upstream | ours | ratio |\n\
-         |---|---|---|---|---|---|---|\n",
-        plan.rounds,
-        plan.measure.as_secs(),
-        plan.settle.as_secs()
+/// What memory is to come to, as far as that is settled.
+const fn targets(component: Component) -> &'static [Target] {
+    match component {
+        Component::Kubelet => &[Target::Ratio(1.0 / 5.0)],
+        Component::Controllers => &[Target::Ratio(1.0 / 6.0)],
+        Component::Scheduler | Component::Proxy => &[],
+    }
+}
+
+/// The results as a table.
+pub fn table(results: &Results, plan: Plan, nodes: u8) -> Table {
+    let mut table = Table::new(
+        "Idle cluster",
+        &format!(
+            "{nodes} nodes that run CoreDNS and nothing else; everything is one side's, then the other's, and is measured \
+             {} times for {} s, {} s after its start.",
+            plan.samples,
+            plan.measure.as_secs(),
+            plan.settle.as_secs()
+        ),
     );
     for component in Component::ALL {
-        let of = |origin, field: fn(&Samples) -> &Vec<f64>| {
-            let samples = results.get(&(component, origin)).map(field);
-            samples
-                .and_then(|samples| Summary::of(samples))
-                .map_or_else(|| "-".to_owned(), |summary| summary.to_string())
-        };
-        let ratio = ratios(results, component);
-        let show =
-            |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("**{ratio:.2}**"));
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} | {} |",
-            component.program(),
-            of(Origin::Upstream, |samples| &samples.mebibytes),
-            of(Origin::Ours, |samples| &samples.mebibytes),
-            show(ratio.map(|ratio| ratio.0)),
-            of(Origin::Upstream, |samples| &samples.millicores),
-            of(Origin::Ours, |samples| &samples.millicores),
-            show(ratio.map(|ratio| ratio.1)),
-        );
+        let case = component.program();
+        table.declare(case, "RSS, MiB", Better::Lower, targets(component));
+        for origin in [Origin::Upstream, Origin::Ours] {
+            let Some(samples) = results.get(&(component, origin)) else {
+                continue;
+            };
+            for value in &samples.mebibytes {
+                table.add(case, "RSS, MiB", origin, *value);
+            }
+            for value in &samples.millicores {
+                table.add(case, "CPU, millicores", origin, *value);
+            }
+        }
     }
-    text
+    table
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::table::Verdict;
 
     #[test]
     fn a_component_s_ratio_is_that_of_the_medians() {
@@ -168,13 +215,17 @@ mod tests {
         let plan = Plan {
             rounds: 3,
             settle: Duration::from_secs(30),
+            samples: 1,
             measure: Duration::from_secs(60),
         };
-        let text = section(&results, plan, 2);
+        let table = table(&results, plan, 2);
+        let row = &table.rows[0];
+        assert_eq!((row.case.as_str(), row.verdict()), ("kubelet", Verdict::Missed));
         assert!(
-            text.contains("| kubelet | 90.0 (80.0-200.0) | 22.5 (20.0-50.0) | **0.25** |"),
-            "{text}"
+            table
+                .rows
+                .iter()
+                .any(|row| row.case == "kube-proxy" && row.ratio().is_none())
         );
-        assert!(text.contains("| kube-proxy | - | - | - |"), "{text}");
     }
 }

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 
 const HEAD: &str = "# Benchmarks
 
-Ours and upstream's, in turns on the same cluster on the same machine; what counts is the ratio. `rig bench` makes
-each section anew.
+Ours and upstream's, in turns on the same machine in one run; what counts is the ratio of the medians. Figures are the
+median with minimum and maximum behind it. A *floor* is what the same work takes without the program under test. `rig
+bench all` makes this page anew, `rig bench NAME` one section of it.
 ";
 
 /// Puts `section`, a heading and its text, in place of the one called `name`, or at the end.

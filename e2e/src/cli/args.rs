@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::run::Name;
 use crate::plan::address::MAX_NODES;
 use crate::plan::choice::{Component, Origin, Use};
 
@@ -90,8 +91,9 @@ pub enum Command {
         #[arg(long, default_value_t = 100)]
         tail: u32,
     },
-    /// Measure ours and upstream's side by side on the running cluster.
-    #[command(subcommand)]
+    /// Measure ours and upstream's side by side, and write down what they come to.
+    ///
+    /// Benchmarks of node programs use the rig that is up, or make one; the others start a control plane of their own.
     Bench(Bench),
     /// Run upstream's conformance tests.
     Conformance(Conformance),
@@ -103,22 +105,29 @@ pub enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// Memory and processor time of each program while nothing happens.
-    Idle {
-        #[arg(long, default_value_t = 3)]
-        rounds: u32,
-        /// Seconds between the start of a side's programs and the measurement.
-        #[arg(long, default_value_t = 30)]
-        settle: u64,
-        /// Seconds that a measurement lasts.
-        #[arg(long, default_value_t = 60)]
-        measure: u64,
-        /// Page whose section is replaced [default: docs/benchmarks.md of the checkout].
-        #[arg(long)]
-        page: Option<PathBuf>,
-    },
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// Which: one or several, or `all`, which takes 25 minutes.
+    #[arg(required = true)]
+    pub names: Vec<Name>,
+    /// How often both sides are measured, if there is time.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Minutes for each benchmark, instead of its own: no round begins that would end later; one there is always.
+    #[arg(long, value_name = "MINUTES")]
+    pub budget: Option<u64>,
+    /// A share of the work, for a try: 0.1. Its figures are worth nothing, and no page is written unless it is named.
+    #[arg(long, default_value_t = 1.0)]
+    pub scale: f64,
+    /// Page whose sections are replaced [default: docs/benchmarks.md of the checkout].
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+    /// Fail if a target is missed.
+    #[arg(long)]
+    pub check: bool,
+    /// Folder of our programs [default: the rig's; else where rig is, or target/release].
+    #[arg(long, env = "STEERSMAN_BIN", value_name = "FOLDER")]
+    pub bin_dir: Option<PathBuf>,
 }
 
 /// All of them, unless options choose; a test has to be right by all that is asked for.
@@ -226,6 +235,9 @@ mod tests {
             "rig up --use kublet=ours",
             "rig swap kubelet theirs",
             "rig exec n1",
+            "rig bench",
+            "rig bench pod",
+            "rig bench pods --rounds 0",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::args::{Args, Bench, Command};
 use super::status;
 use crate::assets;
-use crate::bench::{idle, page};
+use crate::bench::run;
 use crate::cluster::progress::Progress;
 use crate::cluster::swap::Change;
 use crate::cluster::{down, swap, up, upstream};
@@ -71,19 +71,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             );
             runtime()?.block_on(work)?;
         }
-        Command::Bench(Bench::Idle {
-            rounds,
-            settle,
-            measure,
-            page,
-        }) => {
-            let plan = idle::Plan {
-                rounds,
-                settle: Duration::from_secs(settle),
-                measure: Duration::from_secs(measure),
-            };
-            bench_idle(&folder, plan, page)?;
-        }
+        Command::Bench(args) => bench(folder, args)?,
         Command::Conformance(options) => return super::conformance::run(folder, options),
         Command::Kubectl { args } => return kubectl(&folder, &args),
         Command::Logs {
@@ -128,15 +116,24 @@ fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> 
     Ok(())
 }
 
-fn bench_idle(folder: &Folder, plan: idle::Plan, page: Option<PathBuf>) -> Result<()> {
-    let results = runtime()?.block_on(idle::measure(folder, plan, Progress::new()))?;
-    let section = idle::section(&results, plan, State::expect(folder)?.nodes);
-    print!("{section}");
-    let page = match page {
-        Some(page) => page,
-        None => places::checkout()?.join("docs/benchmarks.md"),
+fn bench(folder: Folder, args: Bench) -> Result<()> {
+    preflight::root()?;
+    let page = match args.page {
+        Some(page) => Some(page),
+        None if args.scale < 1.0 => None,
+        None => Some(places::checkout()?.join("docs/benchmarks.md")),
     };
-    page::put(&page, "idle", &section)
+    let options = run::Options {
+        folder,
+        bin_dir: args.bin_dir,
+        names: args.names,
+        rounds: args.rounds,
+        budget: args.budget.map(|minutes| Duration::from_secs(60 * minutes)),
+        scale: args.scale,
+        page,
+        check: args.check,
+    };
+    runtime()?.block_on(run::run(&options, Progress::new()))
 }
 
 fn soak(folder: &Folder, minutes: u32, seed: u64, page: Option<PathBuf>) -> Result<ExitCode> {

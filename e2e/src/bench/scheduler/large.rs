@@ -1,0 +1,94 @@
+//! The same on a larger cluster: whether a pod's cost grows no faster than the logarithm of the nodes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Case, Constraint, Field, Plan, RATE, at_least};
+use crate::bench::rounds::Rounds;
+use crate::bench::scaled;
+use crate::bench::table::{Better, Table, Target};
+use crate::cluster::progress::Progress;
+
+/// Nodes and pods, small and large.
+const SIZES: [(usize, usize); 2] = [(1000, 6000), (5000, 30_000)];
+const CONSTRAINTS: [Constraint; 2] = [Constraint::None, Constraint::SpreadOverZones];
+const PATIENCE: Duration = Duration::from_secs(600);
+const GROWTH: &str = "CPU a pod, large divided by small";
+const EACH: &str = "its CPU a pod, ms";
+
+/// Measures both sides' programs at both sizes.
+pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress) -> Result<Table> {
+    let sizes = SIZES.map(|(nodes, pods)| (scaled(nodes, plan.scale), scaled(pods, plan.scale)));
+    let [(small, _), (large, _)] = sizes;
+    let mut table = Table::new(
+        "Scheduler, large",
+        &format!(
+            "As above, on {small} and on {large} nodes. A pod's processor time may grow by the logarithm of the nodes."
+        ),
+    );
+    #[allow(clippy::cast_precision_loss)]
+    let bound = (large as f64).ln() / (small as f64).ln().max(1.0);
+    for constraint in CONSTRAINTS {
+        for (nodes, pods) in sizes {
+            let (better, targets) = at_least(None);
+            table.declare(&title(constraint, pods, nodes), RATE, better, &targets);
+        }
+        let [_, (nodes, pods)] = sizes;
+        table.declare(
+            &title(constraint, pods, nodes),
+            GROWTH,
+            Better::Lower,
+            &[Target::AtMost(bound)],
+        );
+    }
+    rounds
+        .run(
+            &mut table,
+            "scheduler-large",
+            progress,
+            async |table, origin, _| {
+                let mut field = Field::start(ours).await?;
+                let mut there = 0;
+                let mut each = Vec::new();
+                for (nodes, pods) in sizes {
+                    field.nodes(there..nodes).await?;
+                    there = nodes;
+                    for constraint in CONSTRAINTS {
+                        let case = Case::plain(constraint, pods, PATIENCE);
+                        let mut own = Table::default();
+                        let outcome = field.case(&case, &mut own, origin).await?;
+                        let title = title(constraint, pods, nodes);
+                        for row in own.rows {
+                            for value in row.samples(origin) {
+                                table.add(&title, &row.measure, origin, *value);
+                            }
+                        }
+                        #[allow(clippy::cast_precision_loss)]
+                        let spent = 1000.0 * outcome.processor / pods as f64;
+                        table.add(&title, EACH, origin, spent);
+                        each.push((constraint, title, spent));
+                        field.clear().await?;
+                        progress.say(&format!("  {nodes} nodes, {}: {origin}", case.name()));
+                    }
+                }
+                for (constraint, title, spent) in &each {
+                    let first = each.iter().find(|(other, ..)| other == constraint);
+                    if let Some((_, small, base)) = first
+                        && small != title
+                    {
+                        table.add(title, GROWTH, origin, spent / base.max(0.001));
+                    }
+                }
+                Ok(())
+            },
+        )
+        .await;
+    Ok(table)
+}
+
+fn title(constraint: Constraint, pods: usize, nodes: usize) -> String {
+    let case = Case::plain(constraint, pods, PATIENCE);
+    format!("{} on {nodes} nodes", case.name())
+}

@@ -1,0 +1,206 @@
+//! The scheduler on a bare control plane: many pods, many nodes, one kind of constraint after the other.
+//!
+//! ```text
+//! floor: create and bind with no scheduler
+//! each case: fresh scheduler -> warm-up -> pods created over many connections -> all bound
+//! ```
+//! Nodes are objects and nothing else. Nothing here would ever call them NotReady, so they stay as they are made.
+
+mod cases;
+mod floor;
+mod large;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use machinery::client::ListOptions;
+use machinery::meta::resources::{NODES, PODS};
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::meter::Meters;
+use super::plane::Plane;
+use super::rounds::Rounds;
+use super::table::{Better, Table, Target};
+use super::watch::{Kind, Watch};
+use crate::cluster::progress::Progress;
+use crate::plan::choice::{Component, Origin};
+pub use cases::{Case, Constraint};
+pub use large::measure as measure_large;
+
+const COMPONENT: Component = Component::Scheduler;
+const NAMESPACE: &str = "bench";
+const WARM: &str = "warm";
+const RATE: &str = "pods/s";
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub nodes: usize,
+    pub scale: f64,
+}
+
+impl Plan {
+    pub fn scaled(scale: f64) -> Self {
+        Self {
+            nodes: super::scaled(1000, scale),
+            scale,
+        }
+    }
+}
+
+/// Measures both sides' programs; `ours` is the folder of our programs.
+pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress) -> Result<Table> {
+    let mut table = Table::new(
+        "Scheduler",
+        &format!(
+            "A bare control plane for each side and round, {} nodes in 3 zones, a fresh scheduler for each case. From the \
+             creation of the first pod, over many connections at once, until the last is bound: the API server's share of \
+             two cores is in it. The floor is the same with no scheduler, each pod bound as soon as it is created.",
+            plan.nodes
+        ),
+    );
+    let cases = Case::all(plan.scale);
+    for case in &cases {
+        case.declare(&mut table);
+    }
+    rounds
+        .run(&mut table, "scheduler", progress, async |table, origin, _| {
+            let mut field = Field::start(ours).await?;
+            field.nodes(0..plan.nodes).await?;
+            if origin == Origin::Upstream {
+                let rate = floor::rate(&field, plan).await?;
+                for case in cases.iter().filter(|case| case.unlimited) {
+                    table.floor(&case.name(), RATE, rate);
+                }
+            }
+            for case in &cases {
+                let begun = Instant::now();
+                let outcome = field.case(case, table, origin).await;
+                let took = begun.elapsed().as_secs_f64();
+                match outcome {
+                    Ok(_) => progress.say(&format!("  {}: {origin} ({took:.0} s)", case.name())),
+                    Err(error) => {
+                        progress.say(&format!("  {}: {origin} failed: {error:#}", case.name()));
+                        table.fail(&case.name(), origin, &format!("{error:#}"));
+                    }
+                }
+                field.clear().await?;
+            }
+            Ok(())
+        })
+        .await;
+    Ok(table)
+}
+
+/// A control plane with nodes.
+struct Field {
+    plane: Plane,
+    kubeconfig: PathBuf,
+}
+
+/// What a case took.
+struct Outcome {
+    /// The scheduler's, seconds.
+    processor: f64,
+}
+
+impl Field {
+    async fn start(ours: &Path) -> Result<Self> {
+        let plane = Plane::start(ours).await?;
+        for name in [NAMESPACE, WARM] {
+            plane.load.namespace(name).await?;
+        }
+        let kubeconfig = plane.kubeconfig("system:kube-scheduler", &[])?;
+        Ok(Self { plane, kubeconfig })
+    }
+
+    async fn nodes(&self, numbers: std::ops::Range<usize>) -> Result<()> {
+        let nodes = numbers.map(cases::node);
+        self.plane.load.create(&NODES, "", nodes).await
+    }
+
+    /// Starts a fresh scheduler of `origin` and lets it bind a few pods.
+    async fn scheduler(&mut self, origin: Origin, unlimited: bool) -> Result<()> {
+        let mut connection = json!({ "kubeconfig": self.kubeconfig });
+        if unlimited {
+            connection["qps"] = json!(10_000);
+            connection["burst"] = json!(10_000);
+        }
+        let config = self.plane.folder().join("scheduler.yaml");
+        let text = json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": connection,
+        });
+        std::fs::write(&config, text.to_string()).with_context(|| format!("writing {}", config.display()))?;
+        let kubeconfig = self.kubeconfig.display();
+        let flags = [
+            format!("--config={}", config.display()),
+            format!("--authentication-kubeconfig={kubeconfig}"),
+            format!("--authorization-kubeconfig={kubeconfig}"),
+        ];
+        self.plane.run(COMPONENT, origin, &flags).await?;
+        self.bound(WARM, 10, Duration::from_secs(60), Constraint::None)
+            .await
+            .map(drop)
+    }
+
+    /// One case, from a fresh scheduler to its numbers in `table`.
+    async fn case(&mut self, case: &Case, table: &mut Table, origin: Origin) -> Result<Outcome> {
+        self.scheduler(origin, case.unlimited).await?;
+        let meters: Meters = self.plane.meters()?;
+        let took = self
+            .bound(NAMESPACE, case.pods, case.patience, case.constraint)
+            .await
+            .map_err(|error| self.plane.explain(&error))?;
+        let processor = meters.program()?.processor;
+        let name = case.name();
+        #[allow(clippy::cast_precision_loss)]
+        table.add(&name, RATE, origin, case.pods as f64 / took.as_secs_f64());
+        meters.tell(table, &name, origin)?;
+        Ok(Outcome { processor })
+    }
+
+    /// Creates `count` pods, and waits until all are bound.
+    async fn bound(
+        &self,
+        namespace: &str,
+        count: usize,
+        patience: Duration,
+        constraint: Constraint,
+    ) -> Result<Duration> {
+        let load = &self.plane.load;
+        let bound = ListOptions::default().fields("spec.nodeName!=");
+        let mut watch: Watch<IgnoredAny> = Watch::start(load.one(), &PODS, namespace, &bound).await?;
+        let kind = PODS;
+        let pods = (0..count).map(|number| cases::pod(number, constraint));
+        let since = Instant::now();
+        let seen = std::cell::Cell::new(0);
+        let counted = watch.until(
+            patience,
+            |event| {
+                seen.set(seen.get() + usize::from(event.kind == Kind::Added));
+                seen.get() >= count
+            },
+            || format!("{} of {count} pods were bound", seen.get()),
+        );
+        let (last, ()) = tokio::try_join!(counted, load.create(&kind, namespace, pods))?;
+        Ok(last.saturating_duration_since(since))
+    }
+
+    /// Ends the scheduler and removes all pods.
+    async fn clear(&mut self) -> Result<()> {
+        self.plane.stop().await?;
+        for namespace in [NAMESPACE, WARM] {
+            self.plane.load.clear(&PODS, namespace).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A target of at least this factor.
+fn at_least(factor: Option<f64>) -> (Better, Vec<Target>) {
+    (Better::Higher, factor.map(Target::Ratio).into_iter().collect())
+}
