@@ -50,6 +50,8 @@ resources! {
     HORIZONTAL_POD_AUTOSCALERS = namespaced "autoscaling" "v2" "horizontalpodautoscalers" "HorizontalPodAutoscaler";
     CLUSTER_ROLES = cluster "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole";
     CERTIFICATE_SIGNING_REQUESTS = cluster "certificates.k8s.io" "v1" "certificatesigningrequests" "CertificateSigningRequest";
+    CLUSTER_TRUST_BUNDLES = cluster "certificates.k8s.io" "v1" "clustertrustbundles" "ClusterTrustBundle";
+    POD_CERTIFICATE_REQUESTS = namespaced "certificates.k8s.io" "v1" "podcertificaterequests" "PodCertificateRequest";
     TOKEN_REVIEWS = cluster "authentication.k8s.io" "v1" "tokenreviews" "TokenReview";
     SUBJECT_ACCESS_REVIEWS = cluster "authorization.k8s.io" "v1" "subjectaccessreviews" "SubjectAccessReview";
     CUSTOM_RESOURCE_DEFINITIONS = cluster "apiextensions.k8s.io" "v1" "customresourcedefinitions" "CustomResourceDefinition";
