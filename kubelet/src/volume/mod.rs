@@ -3,7 +3,7 @@
 //! ```text
 //! pod spec ──────────────┐
 //! objects (by name) ─────┼─> payload (pure) ─> atomic::write ─┐
-//! tokens (TokenRequest) ─┘                                    ├─> POD/volumes/... ─> container ─> CRI mounts
+//! tokens, certificates ──┘                                    ├─> POD/volumes/... ─> container ─> CRI mounts
 //! emptyDir, hostPath, claims ─────────────────> set_up ───────┘
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! kubelet that was killed loses track of nothing.
 
 mod atomic;
+mod certificate;
 mod claims;
 mod container;
 mod content;
@@ -23,9 +24,11 @@ mod objects;
 mod ownership;
 mod payload;
 mod set_up;
+mod shared_watch;
 mod sub_path;
 mod sync;
 mod tokens;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -71,6 +71,11 @@ impl Objects {
         self.client.is_some()
     }
 
+    /// The API server's client.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
     /// The uids of pods whose references have changed. The first caller gets it.
     pub(super) fn take_changes(&self) -> Option<mpsc::UnboundedReceiver<Arc<str>>> {
         self.receiver.lock().take()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as core;
 
+use super::certificate::Credentials;
 use super::content::{Content, Kind, Missing};
 use crate::context::Capacity;
 use crate::env::{field, resource};
@@ -22,7 +23,7 @@ pub(crate) struct File {
 }
 
 const DEFAULT_MODE: i32 = 0o644;
-/// Of service account tokens whose reader is known: the group's share comes with fsGroup.
+/// Of what is fetched for a pod whose reader is known: the group's share comes with fsGroup.
 const PRIVATE_MODE: u32 = 0o600;
 
 /// Finds an object by kind and name.
@@ -34,6 +35,12 @@ pub(crate) struct Sources<'a> {
     pub node: &'a Capacity,
     pub objects: &'a Lookup<'a>,
     pub tokens: &'a dyn Fn(&core::ServiceAccountTokenProjection) -> Result<Arc<str>, String>,
+    /// The certificates of ClusterTrustBundles as one PEM text.
+    pub anchors: &'a dyn Fn(&core::ClusterTrustBundleProjection) -> Result<Vec<u8>, String>,
+    /// The key and the chain of a projected volume's source, by its place among the sources.
+    pub certificates: &'a dyn Fn(usize) -> Result<Credentials, String>,
+    /// Whether sources may name the owners of their files (`AtomicWriteVolumeUserFields`).
+    pub owners: bool,
 }
 
 /// The objects that a volume refers to, each with whether it may be missing.
@@ -66,7 +73,7 @@ pub(crate) fn tokens(volume: &core::Volume) -> impl Iterator<Item = &core::Servi
     projections(volume).filter_map(|source| source.service_account_token.as_ref())
 }
 
-fn projections(volume: &core::Volume) -> impl Iterator<Item = &core::VolumeProjection> {
+pub(super) fn projections(volume: &core::Volume) -> impl Iterator<Item = &core::VolumeProjection> {
     volume
         .projected
         .iter()
@@ -80,22 +87,29 @@ fn projections(volume: &core::Volume) -> impl Iterator<Item = &core::VolumeProje
 pub(crate) fn collect(volume: &core::Volume, sources: &Sources<'_>) -> Option<Result<Payload, String>> {
     if let Some(map) = &volume.config_map {
         let mode = map.default_mode.unwrap_or(DEFAULT_MODE);
-        return Some(sources.object(
-            Kind::ConfigMap,
-            &map.name,
-            map.items.as_deref(),
+        let all = Defaults {
             mode,
-            map.optional,
-        ));
+            user: map.default_user,
+        };
+        let items = map.items.as_deref();
+        return Some(sources.object(Kind::ConfigMap, &map.name, items, all, map.optional));
     }
     if let Some(secret) = &volume.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
         let mode = secret.default_mode.unwrap_or(DEFAULT_MODE);
-        return Some(sources.object(Kind::Secret, name, secret.items.as_deref(), mode, secret.optional));
+        let all = Defaults {
+            mode,
+            user: secret.default_user,
+        };
+        return Some(sources.object(Kind::Secret, name, secret.items.as_deref(), all, secret.optional));
     }
     if let Some(downward) = &volume.downward_api {
         let mode = downward.default_mode.unwrap_or(DEFAULT_MODE);
-        return Some(sources.downward(downward.items.as_deref().unwrap_or_default(), mode));
+        let all = Defaults {
+            mode,
+            user: downward.default_user,
+        };
+        return Some(sources.downward(downward.items.as_deref().unwrap_or_default(), all));
     }
     volume
         .projected
@@ -103,18 +117,28 @@ pub(crate) fn collect(volume: &core::Volume, sources: &Sources<'_>) -> Option<Re
         .map(|projected| sources.projected(projected))
 }
 
+/// What holds for files that do not say otherwise.
+#[derive(Clone, Copy)]
+struct Defaults {
+    mode: i32,
+    user: Option<i64>,
+}
+
 impl Sources<'_> {
     fn projected(&self, projected: &core::ProjectedVolumeSource) -> Result<Payload, String> {
-        let mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
+        let all = Defaults {
+            mode: projected.default_mode.unwrap_or(DEFAULT_MODE),
+            user: projected.default_user,
+        };
         let mut payload = Payload::new();
         let mut problems = Vec::new();
-        for source in projected.sources.iter().flatten() {
+        for (place, source) in projected.sources.iter().flatten().enumerate() {
             let part = if let Some(secret) = &source.secret {
                 self.object(
                     Kind::Secret,
                     &secret.name,
                     secret.items.as_deref(),
-                    mode,
+                    all,
                     secret.optional,
                 )
             } else if let Some(map) = &source.config_map {
@@ -122,17 +146,17 @@ impl Sources<'_> {
                     Kind::ConfigMap,
                     &map.name,
                     map.items.as_deref(),
-                    mode,
+                    all,
                     map.optional,
                 )
             } else if let Some(downward) = &source.downward_api {
-                self.downward(downward.items.as_deref().unwrap_or_default(), mode)
+                self.downward(downward.items.as_deref().unwrap_or_default(), all)
             } else if let Some(token) = &source.service_account_token {
-                self.token(token, mode)
-            } else if source.cluster_trust_bundle.is_some() {
-                Err("clusterTrustBundle projections are not supported by this kubelet yet".to_owned())
-            } else if source.pod_certificate.is_some() {
-                Err("podCertificate projections are not supported by this kubelet yet".to_owned())
+                self.token(token, all)
+            } else if let Some(bundle) = &source.cluster_trust_bundle {
+                self.bundle(bundle, all)
+            } else if let Some(certificate) = &source.pod_certificate {
+                self.certificate(certificate, place, all)
             } else {
                 Ok(Payload::new())
             };
@@ -154,7 +178,7 @@ impl Sources<'_> {
         kind: Kind,
         name: &str,
         items: Option<&[core::KeyToPath]>,
-        default_mode: i32,
+        all: Defaults,
         optional: Option<bool>,
     ) -> Result<Payload, String> {
         let optional = optional == Some(true);
@@ -167,14 +191,21 @@ impl Sources<'_> {
         let items = items.unwrap_or_default();
         if items.is_empty() {
             for (key, data) in content.all() {
-                put(&mut payload, key, data.to_vec(), mode(default_mode), None)?;
+                put(
+                    &mut payload,
+                    key,
+                    data.to_vec(),
+                    mode(all.mode),
+                    self.owner(None, all),
+                )?;
             }
         }
         for item in items {
             match content.bytes(&item.key) {
                 Some(data) => {
-                    let mode = mode(item.mode.unwrap_or(default_mode));
-                    put(&mut payload, &item.path, data.to_vec(), mode, None)?;
+                    let mode = mode(item.mode.unwrap_or(all.mode));
+                    let user = self.owner(item.user, all);
+                    put(&mut payload, &item.path, data.to_vec(), mode, user)?;
                 }
                 None if optional => {}
                 None => {
@@ -189,7 +220,7 @@ impl Sources<'_> {
         Ok(payload)
     }
 
-    fn downward(&self, items: &[core::DownwardAPIVolumeFile], default_mode: i32) -> Result<Payload, String> {
+    fn downward(&self, items: &[core::DownwardAPIVolumeFile], all: Defaults) -> Result<Payload, String> {
         let mut payload = Payload::new();
         let mut problems = Vec::new();
         for item in items {
@@ -202,8 +233,9 @@ impl Sources<'_> {
             };
             match value {
                 Ok(value) => {
-                    let mode = mode(item.mode.unwrap_or(default_mode));
-                    put(&mut payload, &item.path, value.into_bytes(), mode, None)?;
+                    let mode = mode(item.mode.unwrap_or(all.mode));
+                    let user = self.owner(item.user, all);
+                    put(&mut payload, &item.path, value.into_bytes(), mode, user)?;
                 }
                 Err(problem) => problems.push(problem),
             }
@@ -215,21 +247,57 @@ impl Sources<'_> {
         }
     }
 
-    fn token(
-        &self,
-        wanted: &core::ServiceAccountTokenProjection,
-        default_mode: i32,
-    ) -> Result<Payload, String> {
+    fn token(&self, wanted: &core::ServiceAccountTokenProjection, all: Defaults) -> Result<Payload, String> {
         let token = (self.tokens)(wanted)?;
-        let user = only_user(self.pod);
-        let mode = if user.is_some() || fs_group(self.pod).is_some() {
-            PRIVATE_MODE
-        } else {
-            mode(default_mode)
-        };
+        let (mode, user) = self.access(wanted.user, all);
         let mut payload = Payload::new();
         put(&mut payload, &wanted.path, token.as_bytes().to_vec(), mode, user)?;
         Ok(payload)
+    }
+
+    fn bundle(&self, wanted: &core::ClusterTrustBundleProjection, all: Defaults) -> Result<Payload, String> {
+        let anchors = (self.anchors)(wanted)?;
+        let (mode, user) = self.access(wanted.user, all);
+        let mut payload = Payload::new();
+        put(&mut payload, &wanted.path, anchors, mode, user)?;
+        Ok(payload)
+    }
+
+    fn certificate(
+        &self,
+        wanted: &core::PodCertificateProjection,
+        place: usize,
+        all: Defaults,
+    ) -> Result<Payload, String> {
+        let Credentials { key, chain } = (self.certificates)(place)?;
+        let (mode, user) = self.access(wanted.user, all);
+        let mut payload = Payload::new();
+        for (path, data) in [
+            (&wanted.credential_bundle_path, [&*key, &*chain].concat()),
+            (&wanted.key_path, key.to_vec()),
+            (&wanted.certificate_chain_path, chain.to_vec()),
+        ] {
+            if let Some(path) = path.as_deref().filter(|path| !path.is_empty()) {
+                put(&mut payload, path, data, mode, user)?;
+            }
+        }
+        Ok(payload)
+    }
+
+    /// The owner that the spec names, for the file or for all.
+    fn owner(&self, own: Option<i64>, all: Defaults) -> Option<u32> {
+        let named = own.or(all.user).filter(|_| self.owners)?;
+        u32::try_from(named).ok()
+    }
+
+    /// Mode and owner of what the kubelet fetches on behalf of the pod: for its one reader, if that is known.
+    fn access(&self, own: Option<i64>, all: Defaults) -> (u32, Option<u32>) {
+        let user = self.owner(own, all).or_else(|| only_user(self.pod));
+        if user.is_some() || fs_group(self.pod).is_some() {
+            (PRIVATE_MODE, user)
+        } else {
+            (mode(all.mode), None)
+        }
     }
 }
 

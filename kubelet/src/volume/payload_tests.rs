@@ -10,6 +10,10 @@ fn pod() -> core::Pod {
 }
 
 fn collected_in(pod: &core::Pod, volume: serde_json::Value) -> Result<Payload, String> {
+    collected_with(pod, volume, false)
+}
+
+fn collected_with(pod: &core::Pod, volume: serde_json::Value, owners: bool) -> Result<Payload, String> {
     let volume: core::Volume = serde_json::from_value(volume).unwrap();
     let sources = Sources {
         pod,
@@ -27,6 +31,20 @@ fn collected_in(pod: &core::Pod, volume: serde_json::Value) -> Result<Payload, S
             }
         },
         tokens: &|wanted| Ok(format!("token for {:?}", wanted.audience).into()),
+        anchors: &|wanted| {
+            wanted
+                .name
+                .clone()
+                .map(String::into_bytes)
+                .ok_or_else(|| "no anchors".to_owned())
+        },
+        certificates: &|place| {
+            Ok(Credentials {
+                key: format!("key {place}").as_bytes().into(),
+                chain: b", chain"[..].into(),
+            })
+        },
+        owners,
     };
     collect(&volume, &sources).unwrap()
 }
@@ -167,4 +185,53 @@ fn references_are_found_in_every_source() {
         [(Kind::Secret, "s".to_owned())]
     );
     assert!(of(json!({"name": "v", "emptyDir": {}})).is_empty());
+}
+
+#[test]
+fn owners_of_files_are_the_named_ones_or_the_only_user() {
+    let volume = json!({"name": "v", "projected": {"defaultUser": 7, "sources": [
+        {"configMap": {"name": "m", "items": [{"key": "a", "path": "a", "user": 8}, {"key": "b", "path": "b"}]}},
+        {"clusterTrustBundle": {"name": "x", "path": "t"}},
+        {"serviceAccountToken": {"path": "k", "user": 9}}]}});
+    let mut user = pod();
+    user.spec.as_mut().unwrap().security_context = Some(core::PodSecurityContext {
+        run_as_user: Some(5),
+        ..Default::default()
+    });
+    for (pod, owners, want) in [
+        (&pod(), true, "a:644:8 b:644:7 k:600:9 t:600:7"),
+        (&user, true, "a:644:8 b:644:7 k:600:9 t:600:7"),
+        (&user, false, "a:644:0 b:644:0 k:600:5 t:600:5"),
+        (&pod(), false, "a:644:0 b:644:0 k:644:0 t:644:0"),
+    ] {
+        let payload = collected_with(pod, volume.clone(), owners).unwrap();
+        let shown: Vec<String> = payload
+            .iter()
+            .map(|(path, file)| format!("{path}:{:o}:{}", file.mode, file.user.unwrap_or_default()))
+            .collect();
+        assert_eq!(shown.join(" "), want);
+    }
+}
+
+#[test]
+fn certificates_are_files_of_their_own_or_one_bundle() {
+    let certificate = |paths: serde_json::Value| {
+        let mut source = json!({"signerName": "x/y", "keyType": "ED25519"});
+        source
+            .as_object_mut()
+            .unwrap()
+            .extend(paths.as_object().unwrap().clone());
+        json!({ "podCertificate": source })
+    };
+    let volume = json!({"name": "v", "projected": {"sources": [
+        certificate(json!({"credentialBundlePath": "all.pem"})),
+        certificate(json!({"keyPath": "key.pem", "certificateChainPath": "chain.pem"}))]}});
+    assert_eq!(
+        shown(&collected(volume).unwrap()),
+        [
+            "all.pem 644 key 0, chain",
+            "chain.pem 644 , chain",
+            "key.pem 644 key 1"
+        ]
+    );
 }

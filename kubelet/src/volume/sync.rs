@@ -8,20 +8,24 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use machinery::meta::resources::CLUSTER_TRUST_BUNDLES;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
+use super::certificate::{self, Certificates};
 use super::claims::{self, BackingKind};
 use super::payload::{self, Sources};
 use super::set_up::{Site, is_written, take_down};
+use super::shared_watch::SharedWatch;
 use super::tokens::Tokens;
+use super::trust::{self, Bundle, Wanted};
 use super::{HostVolume, Kind, Missing, Objects, PodVolumes, VolumeError, container};
 use crate::context::{Node, PodRef};
 use crate::cri::api::Mount;
 
-/// A token that could not be had is asked for again after this.
+/// A token (or alike) that could not be had is asked for again after this.
 const RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// One pod with volumes.
@@ -40,6 +44,8 @@ struct Inner {
     node: Arc<Node>,
     objects: Arc<Objects>,
     tokens: Tokens,
+    bundles: SharedWatch<Bundle, Wanted>,
+    certificates: Certificates,
     pods: Mutex<FxHashMap<Arc<str>, Arc<Entry>>>,
     /// A pod has a token to renew sooner than was known.
     sooner: Notify,
@@ -63,10 +69,14 @@ impl Volumes {
     #[must_use]
     pub fn new(node: Arc<Node>, objects: Arc<Objects>) -> Self {
         let changes = objects.take_changes();
+        let bundles = SharedWatch::new(&objects, CLUSTER_TRUST_BUNDLES, None, trust::concerns);
+        let certificates = Certificates::new(&node, &objects);
         let inner = Arc::new(Inner {
             node,
             objects,
             tokens: Tokens::default(),
+            bundles,
+            certificates,
             pods: Mutex::default(),
             sooner: Notify::new(),
             selinux: Path::new("/sys/fs/selinux/enforce").exists(),
@@ -90,7 +100,7 @@ impl Volumes {
             *entry.pod.lock() = Arc::clone(pod);
             Arc::clone(entry)
         };
-        self.inner.objects.register(&uid, pod);
+        self.inner.register(&uid, pod);
         let gone = entry.gone.lock().await;
         if *gone {
             return Err(VolumeError::Mount(
@@ -130,7 +140,7 @@ impl Volumes {
             }
         }
         let uid: Arc<str> = uid.into();
-        self.inner.objects.register(&uid, pod);
+        self.inner.register(&uid, pod);
         self.inner.objects.tell_changed(&uid);
     }
 
@@ -186,6 +196,9 @@ impl Volumes {
         let entry = self.inner.pods.lock().remove(uid);
         self.inner.objects.unregister(uid);
         self.inner.tokens.forget(uid);
+        let id: Arc<str> = uid.into();
+        self.inner.bundles.register(&id, None);
+        self.inner.certificates.forget(&id);
         if let Some(entry) = &entry {
             *entry.gone.lock().await = true;
         }
@@ -216,11 +229,27 @@ impl Entry {
     }
 }
 
+/// When something that could not be had is asked for again.
+fn retry() -> Timestamp {
+    Timestamp::now().checked_add(RETRY).unwrap_or(Timestamp::MAX)
+}
+
+fn sooner(due: &mut Option<Timestamp>, at: Timestamp) {
+    *due = Some(due.map_or(at, |due| due.min(at)));
+}
+
 fn uid_of(pod: &core::Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
 }
 
 impl Inner {
+    /// Follows what the pod refers to.
+    fn register(&self, uid: &Arc<str>, pod: &core::Pod) {
+        self.objects.register(uid, pod);
+        self.bundles.register(uid, trust::wanted(pod));
+        self.certificates.register(uid, pod);
+    }
+
     /// Sets up those volumes that a container uses and `which` chooses: all that can be, and the first that cannot.
     async fn set_up(
         &self,
@@ -312,10 +341,33 @@ impl Inner {
             let token = self.tokens.get(self.node.api.as_ref(), uid, pod, wanted).await;
             let renew = match &token {
                 Ok((_, renew)) => *renew,
-                Err(_) => Timestamp::now().checked_add(RETRY).unwrap_or(Timestamp::MAX),
+                Err(_) => retry(),
             };
-            *due = Some(due.map_or(renew, |due: Timestamp| due.min(renew)));
+            sooner(due, renew);
             tokens.push((wanted, token.map(|(text, _)| text)));
+        }
+        let shows_bundles = trust::projections(volume).next().is_some();
+        let bundles = if shows_bundles {
+            self.bundles.objects().await
+        } else {
+            None
+        };
+        if shows_bundles && bundles.is_none() {
+            sooner(due, retry());
+        }
+        let mut certificates = Vec::new();
+        for (source, wanted) in certificate::projections(volume) {
+            let place = certificate::Place {
+                uid,
+                pod,
+                volume: &volume.name,
+                source,
+            };
+            let outcome = self.certificates.get(place, wanted).await;
+            if let Some(at) = outcome.look_again {
+                sooner(due, at);
+            }
+            certificates.push((source, outcome.credentials));
         }
         let sources = Sources {
             pod,
@@ -330,6 +382,28 @@ impl Inner {
                     .find(|(of, _)| std::ptr::eq(*of, wanted) || *of == wanted);
                 known.map_or_else(|| Err("no token".to_owned()), |(_, token)| token.clone())
             },
+            anchors: &|wanted| match &bundles {
+                Some(bundles) => trust::anchors(wanted, bundles),
+                None if self.objects.is_connected() => {
+                    Err("ClusterTrustBundle informer has not yet synced".to_owned())
+                }
+                None => {
+                    Err("ClusterTrustBundle projection is not supported in static kubelet mode".to_owned())
+                }
+            },
+            certificates: &|place| {
+                let known = certificates.iter().find(|(source, _)| *source == place);
+                known.map_or_else(
+                    || Err("no certificate".to_owned()),
+                    |(_, credentials)| credentials.clone(),
+                )
+            },
+            owners: self
+                .node
+                .config
+                .feature_gates
+                .get("AtomicWriteVolumeUserFields")
+                .is_some_and(|on| *on),
         };
         match payload::collect(volume, &sources) {
             Some(payload) => {
