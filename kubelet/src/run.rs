@@ -25,6 +25,7 @@ use crate::env::Environments;
 use crate::image::Images;
 use crate::ledger::Statics;
 use crate::pod::dispatch::Dispatcher;
+use crate::pod::resize::checkpoint::Allocations;
 use crate::pod::shared::Shared;
 use crate::volume::{Objects, Volumes};
 use crate::{node, server, source};
@@ -194,12 +195,15 @@ async fn pods(node: Arc<Node>, tree: Tree, started: Timestamp, stop: Cancellatio
         cgroup2: cgroups.is_v2(),
         oom_kills_group: node.config.single_process_oom_kill == Some(false),
     };
+    let allocations = Arc::new(Allocations::open(&node.paths.root));
+    let written = tokio::spawn(Arc::clone(&allocations).keep_written(stop.clone()));
     let objects = Arc::new(Objects::new(node.api.clone()));
     let shared = Arc::new(Shared {
         volumes: Volumes::new(Arc::clone(&node), Arc::clone(&objects)),
         environments: Environments::new(Arc::clone(&node), objects),
         images: Images::new(Arc::clone(&node)),
         cgroups,
+        allocations: Arc::clone(&allocations),
         limits,
         started,
         handlers: parking_lot::Mutex::default(),
@@ -228,6 +232,8 @@ async fn pods(node: Arc<Node>, tree: Tree, started: Timestamp, stop: Cancellatio
     tokio::spawn(cri::events::run(Arc::clone(&node), inputs.clone(), stop.clone()));
     tokio::spawn(crate::pod::rotate::run(Arc::clone(&node), stop.clone()));
     Dispatcher::new(shared, inputs).run(mailbox, stop).await;
+    // The last changes are written before we end.
+    let _ = written.await;
 }
 
 /// The runtime knows best which driver it uses.

@@ -238,6 +238,23 @@ impl Runtime {
         gone_is_fine(call!(self, service.remove_container(request), self.deadline()))
     }
 
+    /// Sets a running container's resources.
+    ///
+    /// # Errors
+    /// As [`Self::version`].
+    pub async fn update_container(
+        &self,
+        id: &str,
+        resources: api::LinuxContainerResources,
+    ) -> Result<(), CriError> {
+        let request = api::UpdateContainerResourcesRequest {
+            container_id: id.to_owned(),
+            linux: Some(resources),
+            ..Default::default()
+        };
+        call!(self, service.update_container_resources(request), self.deadline()).map(drop)
+    }
+
     /// Opens a container's log anew after a rotation.
     ///
     /// # Errors

@@ -4,7 +4,10 @@
 //! API pods, static pods, runtime events -> Input -> dispatch -> Message -> worker (one a pod)
 //! ```
 
+mod resize;
+
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
@@ -13,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::admit::{self, Room};
+use super::admit;
+use super::resize::Pending;
 use super::resources::{self, Qos};
 use super::shared::Shared;
 use super::spec::{PodExt as _, annotation};
@@ -47,8 +51,14 @@ pub enum Input {
 
 struct Handle {
     inbox: mpsc::UnboundedSender<Message>,
+    /// With the resources that are allocated to it.
     pod: PodRef,
+    /// As its source has it.
+    wanted: PodRef,
     admitted: bool,
+    /// A resize that waits, and since when.
+    pending: Option<Pending>,
+    since: Option<Instant>,
 }
 
 /// The dispatcher.
@@ -67,6 +77,9 @@ pub struct Dispatcher {
     mirror_writes: FxHashSet<Arc<str>>,
     swept: bool,
     burstable: i64,
+    /// A pod waits for other resources, and when to look at it again.
+    waiting: bool,
+    look_again: Option<Instant>,
 }
 
 /// `NAMESPACE/NAME`.
@@ -90,6 +103,8 @@ impl Dispatcher {
             mirror_writes: FxHashSet::default(),
             swept: false,
             burstable: -1,
+            waiting: false,
+            look_again: None,
         }
     }
 
@@ -98,10 +113,15 @@ impl Dispatcher {
         loop {
             let input = tokio::select! {
                 input = mailbox.recv() => input,
+                () = sleep_until(self.look_again) => {
+                    self.look_again();
+                    continue;
+                }
                 () = stop.cancelled() => return,
             };
             let Some(input) = input else { return };
             self.take(input).await;
+            self.look_again_soon();
             if mailbox.is_empty() {
                 self.weigh();
             }
@@ -173,14 +193,15 @@ impl Dispatcher {
 
     fn pod(&mut self, pod: PodRef) {
         if let Some(handle) = self.workers.get_mut(pod.uid()) {
-            handle.pod = Arc::clone(&pod);
-            let _ = handle.inbox.send(Message::Update(pod));
+            handle.wanted = Arc::clone(&pod);
+            self.allocate(pod.uid(), true);
             return;
         }
         self.start(pod);
     }
 
-    fn start(&mut self, pod: PodRef) {
+    fn start(&mut self, wanted: PodRef) {
+        let pod = self.allocated(&wanted);
         let phase = pod
             .status
             .as_ref()
@@ -195,10 +216,17 @@ impl Dispatcher {
         debug!(pod = pod.full(), phase, admitted = verdict.is_none(), "new pod");
         let uid: Arc<str> = pod.uid().into();
         let (inbox, mailbox) = mpsc::unbounded_channel();
+        if verdict.is_none() {
+            self.allocate_first(&pod);
+        }
+        self.waiting |= !Arc::ptr_eq(&pod, &wanted);
         let handle = Handle {
             inbox,
             pod: Arc::clone(&pod),
+            wanted,
             admitted: verdict.is_none(),
+            pending: resize::pending(&pod),
+            since: None,
         };
         if let Some(verdict) = verdict {
             info!(
@@ -215,6 +243,7 @@ impl Dispatcher {
             let _ = handle.inbox.send(Message::Mirror(mirror));
         }
         self.workers.insert(Arc::clone(&uid), handle);
+        self.forget_old_resize(&uid);
         let (shared, inputs) = (Arc::clone(&self.shared), self.inputs.clone());
         tokio::spawn(async move {
             worker::run(shared, pod, mailbox).await;
@@ -223,20 +252,8 @@ impl Dispatcher {
     }
 
     fn admit(&self, pod: &core::Pod) -> Option<crate::status::Verdict> {
-        let capacity = self.shared.node.capacity.borrow().clone();
         let node = self.shared.node.object.borrow().clone();
-        let mut room = Room {
-            allocatable: capacity.allocatable_amounts(),
-            pods: (0, capacity.pods),
-            ..Room::default()
-        };
-        for (uid, handle) in &self.workers {
-            let ended = self.shared.node.pods.by_uid(uid).is_some_and(|v| v.terminated);
-            if handle.admitted && !ended {
-                room.add(&handle.pod);
-            }
-        }
-        admit::admit(pod, node.as_deref(), &room)
+        admit::admit(pod, node.as_deref(), &self.room(pod.uid()))
     }
 
     fn static_pods(&mut self, pods: Vec<PodRef>) {
@@ -359,6 +376,7 @@ impl Dispatcher {
             Ok((sandboxes, containers)) => {
                 self.runtime(&sandboxes, &containers);
                 let known: FxHashSet<Arc<str>> = self.workers.keys().cloned().collect();
+                self.shared.allocations.keep_only(&known);
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(async move { orphan::sweep(&shared, &known).await });
             }
@@ -371,6 +389,7 @@ impl Dispatcher {
         let Some(handle) = self.workers.remove(uid) else {
             return;
         };
+        self.shared.allocations.forget(uid);
         if handle.pod.is_static() {
             let name = full_name(&handle.pod);
             self.start_static(&name);
@@ -395,6 +414,13 @@ impl Dispatcher {
                 debug!(%error, "burstable tier");
             }
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

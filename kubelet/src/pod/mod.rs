@@ -18,6 +18,7 @@ pub mod plan;
 mod plan_init;
 pub mod publish;
 pub mod registry;
+pub mod resize;
 pub mod resources;
 pub mod restart;
 mod restore;

@@ -16,6 +16,7 @@ use crate::cri::limits::NodeLimits;
 use crate::cri::{api, sandbox};
 use crate::env::Environments;
 use crate::image::Images;
+use crate::pod::resize::checkpoint::Allocations;
 use crate::pod::resources::Qos;
 use crate::volume::Volumes;
 use k8s_openapi::api::core::v1 as core;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub images: Images,
     /// Control groups.
     pub cgroups: Cgroups,
+    /// The resources that pods may have, and were given.
+    pub allocations: Arc<Allocations>,
     /// Machine sizes.
     pub limits: NodeLimits,
     /// When this kubelet started.
@@ -107,15 +110,8 @@ impl Shared {
     /// # Errors
     /// When it cannot be made.
     pub fn make_cgroup(&self, pod: &core::Pod) -> Result<(), cgroup::CgroupError> {
-        let config = &self.node.config;
-        let period = config.cpu_cfs_quota.then_some(self.limits.cfs_period);
-        let limits = cgroup::of_pod(
-            pod,
-            period,
-            Some(config.pod_pids_limit),
-            &self.limits.hugepage_sizes,
-        );
-        self.cgroups.ensure(pod.uid(), Qos::of(pod), &limits)
+        self.cgroups
+            .ensure(pod.uid(), Qos::of(pod), &self.pod_limits(pod))
     }
 
     /// The runtime handler of a pod's runtime class; empty for the default one.

@@ -13,6 +13,7 @@ use super::hook::{self, Hooked};
 use super::kill::{self, How};
 use super::observed::{Container, Observed};
 use super::plan::{KillReason, Start};
+use super::resize;
 use super::shared::Shared;
 use super::spec::{Kind, PodExt as _};
 use crate::context::PodRef;
@@ -121,6 +122,7 @@ pub async fn start(
         ));
     }
     about.normal("Started", "Container started");
+    resize::actuate::started(shared, pod, which, spec);
     files::link_log(&shared.node.paths, pod, &spec.name, &id, &log);
     post_start(shared, place, which, spec, &id).await
 }

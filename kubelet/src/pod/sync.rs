@@ -14,6 +14,8 @@ use super::backoff::Backoffs;
 use super::events::About;
 use super::observed::{Container, Observed, RunState};
 use super::plan::{self, ByContainer, Kill, Plan, SandboxPlan, Start};
+use super::resize::steps::{self, Resize};
+use super::resize::{PodResources, actuate};
 use super::shared::Shared;
 use super::spec::{Kind, PodExt as _, is_sidecar};
 use super::start::{self, Place};
@@ -53,6 +55,10 @@ pub struct Done {
     pub reasons: Reasons,
     /// Something is left to do.
     pub unfinished: Option<Unfinished>,
+    /// The resources that the pod was given.
+    pub actuated: Arc<PodResources>,
+    /// Why it was not given others.
+    pub resize_error: Option<String>,
 }
 
 /// What is left to do.
@@ -74,6 +80,7 @@ pub async fn sync(shared: &Shared, job: Job) -> Done {
         backoffs: job.backoffs,
         reasons: job.reasons,
         unfinished: None,
+        resize_error: None,
         progress: job.progress,
     };
     if let Err(error) = pass.run(&job.verdicts, job.refresh).await {
@@ -81,6 +88,8 @@ pub async fn sync(shared: &Shared, job: Job) -> Done {
         pass.later(None, false);
     }
     Done {
+        actuated: actuate::known(shared, &pass.pod),
+        resize_error: pass.resize_error,
         seen: pass.seen,
         looked: pass.looked,
         backoffs: pass.backoffs,
@@ -97,6 +106,7 @@ struct Pass<'a> {
     backoffs: Backoffs,
     reasons: Reasons,
     unfinished: Option<Unfinished>,
+    resize_error: Option<String>,
     progress: mpsc::UnboundedSender<Observed>,
 }
 
@@ -104,15 +114,21 @@ impl Pass<'_> {
     async fn run(&mut self, verdicts: &ByContainer, refresh: bool) -> Result<(), CriError> {
         self.look().await?;
         let _ = self.progress.send(self.seen.clone());
-        let plan = plan::plan(&self.pod, &self.seen, verdicts);
-        if plan.is_empty() {
+        let mut plan = plan::plan(&self.pod, &self.seen, verdicts);
+        let actuated = actuate::known(self.shared, &self.pod);
+        let resize = steps::compare(&self.pod, &actuated, &self.seen, &mut plan);
+        if plan.is_empty() && resize.is_empty() {
             if refresh {
+                // A resize that was cut short may have left the cgroup behind.
+                if let Err(error) = self.shared.make_cgroup(&self.pod) {
+                    debug!(pod = self.pod.full(), %error, "the pod's cgroup");
+                }
                 self.volumes().await;
             }
             return Ok(());
         }
-        debug!(pod = self.pod.full(), ?plan, "plan");
-        let outcome = self.act(&plan).await;
+        debug!(pod = self.pod.full(), ?plan, ?resize, "plan");
+        let outcome = self.act(&plan, &resize).await;
         self.look().await?;
         collect::dead_containers(self.shared, &self.pod, &mut self.seen).await;
         outcome
@@ -148,7 +164,7 @@ impl Pass<'_> {
             .copied()
     }
 
-    async fn act(&mut self, plan: &Plan) -> Result<(), CriError> {
+    async fn act(&mut self, plan: &Plan, resize: &Resize) -> Result<(), CriError> {
         let shared = self.shared;
         match &plan.sandbox {
             SandboxPlan::Stop => {
@@ -163,7 +179,16 @@ impl Pass<'_> {
                 self.purge_init().await;
             }
             SandboxPlan::Create { .. } => {}
-            SandboxPlan::Keep(_) => self.kill(&plan.kill).await?,
+            SandboxPlan::Keep(_) => {
+                self.kill(&plan.kill).await?;
+                if !resize.is_empty()
+                    && let Err(why) = actuate::actuate(shared, &self.pod, resize).await
+                {
+                    debug!(pod = self.pod.full(), why, "resize");
+                    self.resize_error = Some(why);
+                    self.later(None, false);
+                }
+            }
         }
         if plan.start.is_empty() && matches!(plan.sandbox, SandboxPlan::Keep(_)) {
             shared.volumes.keep(&self.pod);
@@ -228,7 +253,9 @@ impl Pass<'_> {
         for which in &plan.start {
             let pod = Arc::clone(&self.pod);
             let Some(spec) = which.spec(&pod) else { continue };
-            if self.in_back_off(*which, &spec.name, spec.image.as_deref().unwrap_or_default()) {
+            // A restart that somebody asked for does not wait.
+            let asked = resize.restarts.iter().any(|name| **name == *spec.name);
+            if !asked && self.in_back_off(*which, &spec.name, spec.image.as_deref().unwrap_or_default()) {
                 if which.kind == Kind::Init && !is_sidecar(&spec) {
                     break;
                 }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use super::Facts;
 use super::containers::state;
 use crate::pod::plan;
+use crate::pod::resize;
 use crate::pod::spec::{PodExt as _, is_sidecar};
 
 /// Whether the kubelet owns a condition.
@@ -101,7 +102,30 @@ pub(super) fn all(facts: &Facts<'_>, status: &core::PodStatus) -> Vec<core::PodC
             ..Default::default()
         });
     }
+    out.extend(resizes(facts.resize));
     out
+}
+
+/// What is said of resizes, while there is something to say.
+fn resizes(resize: &resize::Conditions) -> impl Iterator<Item = core::PodCondition> {
+    let made =
+        |kind: &str, reason: Option<&str>, message: Option<&String>, generation: i64| core::PodCondition {
+            type_: kind.into(),
+            status: "True".into(),
+            reason: reason.map(Into::into),
+            message: message.cloned(),
+            observed_generation: Some(generation),
+            ..Default::default()
+        };
+    let pending = resize
+        .pending
+        .as_ref()
+        .map(|p| made("PodResizePending", Some(p.reason), Some(&p.message), p.generation));
+    let in_progress = resize.in_progress.as_ref().map(|p| {
+        let reason = p.error.as_ref().map(|_| "Error");
+        made("PodResizeInProgress", reason, p.error.as_ref(), p.generation)
+    });
+    pending.into_iter().chain(in_progress)
 }
 
 /// `[a b]`, as Go prints a list.

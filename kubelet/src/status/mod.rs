@@ -26,6 +26,7 @@ pub use terminate::terminate;
 
 use crate::pod::observed::Observed;
 use crate::pod::plan::ByContainer;
+use crate::pod::resize;
 use crate::pod::resources::{self, Qos};
 use crate::pod::spec::{PodExt as _, from_ephemeral};
 
@@ -55,6 +56,8 @@ pub struct Facts<'a> {
     pub in_force: &'a crate::cgroup::Limits,
     /// cgroup v2.
     pub cgroup2: bool,
+    /// Resizes that wait or are being done.
+    pub resize: &'a resize::Conditions,
     /// When this kubelet started: containers from before keep their readiness until a probe says otherwise.
     pub kubelet_started: Timestamp,
     /// Its containers are down for good: the phase becomes final.

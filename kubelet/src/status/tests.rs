@@ -64,6 +64,7 @@ struct Case {
     verdicts: ByContainer,
     terminal: bool,
     kubelet_started: i64,
+    resize: resize::Conditions,
 }
 
 impl Case {
@@ -76,6 +77,7 @@ impl Case {
             verdicts: ByContainer::default(),
             terminal: false,
             kubelet_started: 0,
+            resize: resize::Conditions::default(),
         }
     }
 
@@ -91,6 +93,7 @@ impl Case {
             recursive_read_only: true,
             in_force: &crate::cgroup::Limits::default(),
             cgroup2: true,
+            resize: &self.resize,
             kubelet_started: Timestamp::from_second(self.kubelet_started).unwrap(),
             is_terminal: self.terminal,
         };
@@ -340,4 +343,48 @@ fn a_container_that_vanished_counts_as_a_restart() {
         137
     );
     assert_eq!(status.phase.as_deref(), Some("Running"));
+}
+
+#[test]
+fn resizes_are_conditions_while_they_last() {
+    let mut case = Case::new("Always", &[], &["a"], &["a:run"]);
+    let shown = |case: &Case| -> Vec<String> {
+        let status = case.status();
+        let conditions = status.conditions.iter().flatten();
+        conditions
+            .filter(|c| c.type_.starts_with("PodResize"))
+            .map(|c| {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                let generation = c.observed_generation.unwrap_or_default();
+                format!(
+                    "{} {} {} {generation}",
+                    c.type_,
+                    text(&c.reason),
+                    text(&c.message)
+                )
+            })
+            .collect()
+    };
+    assert!(shown(&case).is_empty());
+    case.resize.pending = Some(resize::Pending {
+        reason: "Deferred",
+        message: "full".into(),
+        generation: 2,
+    });
+    case.resize.in_progress = Some(resize::InProgress {
+        generation: 1,
+        error: None,
+    });
+    assert_eq!(
+        shown(&case),
+        ["PodResizePending Deferred full 2", "PodResizeInProgress   1"]
+    );
+    case.resize = resize::Conditions {
+        pending: None,
+        in_progress: Some(resize::InProgress {
+            generation: 1,
+            error: Some("no".into()),
+        }),
+    };
+    assert_eq!(shown(&case), ["PodResizeInProgress Error no 1"]);
 }

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use super::backoff::Backoffs;
 use super::observed::Observed;
 use super::publish::Publisher;
+use super::resize::{self, InProgress, Pending, PodResources};
 use super::shared::Shared;
 use super::spec::PodExt as _;
 use super::sync::Done;
@@ -45,6 +46,8 @@ pub enum Message {
     Reject(Verdict),
     /// It has to fail: evicted.
     Fail(Verdict, Option<i64>),
+    /// A resize waits, or was allocated to it for this generation (the pod with it follows).
+    Resize(Option<Pending>, Option<i64>),
 }
 
 /// How far the end is.
@@ -95,6 +98,8 @@ struct Worker {
     retry: Option<Instant>,
     waits_for_objects: bool,
     hooks_done: bool,
+    resize: resize::Conditions,
+    actuated: Option<Arc<PodResources>>,
     write_failures: u32,
     write_retry: Option<Instant>,
     progress: mpsc::UnboundedSender<Observed>,
@@ -193,6 +198,8 @@ impl Worker {
             retry: None,
             waits_for_objects: false,
             hooks_done: false,
+            resize: resize::Conditions::of(pod.status.as_ref()),
+            actuated: None,
             write_failures: 0,
             write_retry: None,
             progress,
@@ -242,6 +249,17 @@ impl Worker {
                 }
             }
             Message::Removed => self.removed = true,
+            Message::Resize(pending, started) => {
+                self.resize.pending = pending;
+                if let Some(generation) = started {
+                    self.resize.in_progress = Some(InProgress {
+                        generation,
+                        error: None,
+                    });
+                } else {
+                    self.compute();
+                }
+            }
             Message::Reject(verdict) => {
                 self.rejected = true;
                 self.failed = Some(verdict);

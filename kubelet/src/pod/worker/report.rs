@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use tracing::{debug, warn};
 
 use super::{Stage, Worker};
+use crate::pod::events::About;
 use crate::pod::observed::{Observed, RunState};
 use crate::pod::publish;
 use crate::pod::registry::{ContainerView, PodView};
+use crate::pod::resize::{self, InProgress, steps};
 use crate::pod::spec::PodExt as _;
 use crate::pod::start::log_file;
 use crate::status::{self, Facts};
@@ -32,6 +34,7 @@ impl Worker {
                 return;
             }
         }
+        self.judge_resize();
         let verdicts = self.probes.verdicts();
         let runtime = shared.runtime_name();
         let hosts = shared.node.addresses.borrow().clone();
@@ -46,6 +49,7 @@ impl Worker {
             recursive_read_only: shared.recursive_read_only(&self.pod),
             in_force: &shared.pod_limits(&self.pod),
             cgroup2: shared.cgroups.is_v2(),
+            resize: &self.resize,
             kubelet_started: shared.started,
             is_terminal: down,
         };
@@ -61,6 +65,38 @@ impl Worker {
         }
         self.status = status;
         self.register();
+    }
+
+    /// Whether a resize is under way, by what the last pass has left.
+    fn judge_resize(&mut self) {
+        let Some(actuated) = &self.actuated else { return };
+        let in_progress = steps::is_in_progress(&self.pod, actuated, &self.seen);
+        match self.resize.in_progress.take() {
+            Some(known) if in_progress => self.resize.in_progress = Some(known),
+            None if in_progress => {
+                self.resize.in_progress = Some(InProgress {
+                    generation: self.pod.metadata.generation.unwrap_or_default(),
+                    error: None,
+                });
+            }
+            Some(done) => {
+                let words = resize::event("Pod resize completed", &self.pod, done.generation, "");
+                About::pod(&self.shared.node.events, &self.pod).normal("ResizeCompleted", words);
+            }
+            None => {}
+        }
+    }
+
+    /// The pass could not do all of a resize.
+    pub(super) fn resize_failed(&mut self, why: String) {
+        let Some(known) = self.resize.in_progress.as_mut() else {
+            return;
+        };
+        if known.error.as_ref() != Some(&why) {
+            let words = resize::event("Pod resize error", &self.pod, known.generation, &why);
+            About::pod(&self.shared.node.events, &self.pod).warning("ResizeError", words);
+            known.error = Some(why);
+        }
     }
 
     /// For the server and the node's statistics.

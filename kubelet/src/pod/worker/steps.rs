@@ -139,6 +139,8 @@ impl Worker {
                     backoffs,
                     reasons,
                     unfinished,
+                    actuated,
+                    resize_error,
                 } = *done;
                 (self.backoffs, self.reasons, self.looked) = (backoffs, reasons, Some(looked));
                 self.waits_for_objects = unfinished.is_some_and(|u| u.waits_for_objects);
@@ -146,6 +148,10 @@ impl Worker {
                     None => self.failures = 0,
                     Some(Unfinished { retry: Some(at), .. }) => self.retry = Some(at),
                     Some(Unfinished { retry: None, .. }) => self.try_again(),
+                }
+                self.actuated = Some(actuated);
+                if let Some(why) = resize_error {
+                    self.resize_failed(why);
                 }
                 self.observe(seen);
             }
