@@ -96,12 +96,16 @@ fn draw(text: &mut String, row: &Row, y: f64) {
                 .find(|target| matches!(target, Target::Ratio(_)))
         {
             let ratio = row.ratio().map(figure).unwrap_or_default();
-            let _ = write!(label, "   x {ratio} ({})", condition(*target, row.better));
+            let _ = write!(
+                label,
+                " · {ratio} of upstream's, target {}",
+                condition(*target, row.better)
+            );
         }
         // Inside the bar where there is no room beside it.
         let beside = LEFT + width + 4.0;
         #[allow(clippy::cast_precision_loss)]
-        let (x, anchor, fill) = if beside + 6.0 * label.chars().count() as f64 > WIDTH {
+        let (x, anchor, fill) = if beside + 5.6 * label.chars().count() as f64 > WIDTH {
             (LEFT + width - 4.0, "end", "#ffffff")
         } else {
             (beside, "start", "#222222")
@@ -148,6 +152,6 @@ mod tests {
             full / 4.0
         )));
         assert!(text.contains(&format!("width=\"{full:.1}\" height=\"{BAR}\" fill=\"{MISSED}\"")));
-        assert!(text.contains("2.50   x 0.25 (≤ 0.5)"), "{text}");
+        assert!(text.contains("2.50 · 0.25 of upstream's, target ≤ 0.5"), "{text}");
     }
 }

@@ -104,6 +104,12 @@ impl Load {
         }
     }
 
+    /// Removes a namespace, without waiting for its end.
+    pub async fn drop_namespace(&self, name: &str) -> Result<()> {
+        let none = DeleteOptions::default();
+        gone(self.one().delete(&NAMESPACES, "", name, &none).await)
+    }
+
     /// Removes a leader's lease, so that the next need not wait until it runs out.
     pub async fn drop_lease(&self, name: &str) -> Result<()> {
         let none = DeleteOptions::default();

@@ -131,18 +131,25 @@ pub async fn run(options: &Options, progress: Progress) -> Result<()> {
 
 async fn sequence(options: &Options, names: &[Name], progress: Progress, made: &mut bool) -> Result<()> {
     let mut missed = Vec::new();
+    let mut broken = Vec::new();
     for (index, name) in names.iter().enumerate() {
-        if name.on_rig() && !is_up(&options.folder)? {
-            *made = true;
-            make(options, progress).await?;
-        }
         let begun = std::time::Instant::now();
-        let table = one(options, *name, progress).await?;
-        progress.say(&format!(
-            "{}: done in {:.0} s",
-            name.name(),
-            begun.elapsed().as_secs_f64()
-        ));
+        let outcome = placed(options, *name, progress, made).await;
+        let took = begun.elapsed().as_secs_f64();
+        // An idle cluster is not idle enough to measure anything else beside it.
+        if *made && !names.iter().skip(index + 1).any(|later| later.on_rig()) {
+            down::down(&options.folder)?;
+            *made = false;
+        }
+        let table = match outcome {
+            Ok(table) => table,
+            Err(error) => {
+                progress.say(&format!("{}: failed after {took:.0} s: {error:#}", name.name()));
+                broken.push(format!("{}: {error:#}", name.name()));
+                continue;
+            }
+        };
+        progress.say(&format!("{}: done in {took:.0} s", name.name()));
         let report = Report {
             bench: name.name(),
             facts: Facts::gather(),
@@ -159,16 +166,26 @@ async fn sequence(options: &Options, names: &[Name], progress: Progress, made: &
                 .filter(of)
                 .map(|row| format!("{}: {}, {}", report.bench, row.case, row.measure)),
         );
-        // An idle cluster is not idle enough to measure anything else beside it.
-        if *made && !names.iter().skip(index + 1).any(|later| later.on_rig()) {
-            down::down(&options.folder)?;
-            *made = false;
-        }
+    }
+    if !broken.is_empty() {
+        bail!("not measured:\n  {}", broken.join("\n  "));
     }
     if options.check && !missed.is_empty() {
         bail!("{} targets were missed:\n  {}", missed.len(), missed.join("\n  "));
     }
     Ok(())
+}
+
+/// One benchmark, in the place that it needs.
+async fn placed(options: &Options, name: Name, progress: Progress, made: &mut bool) -> Result<Table> {
+    let up = is_up(&options.folder)?;
+    if name.on_rig() && !up {
+        *made = true;
+        make(options, progress).await?;
+    } else if !name.on_rig() && up {
+        progress.say("the rig that is up takes its share of the machine: better figures after `rig down`");
+    }
+    one(options, name, progress).await
 }
 
 async fn one(options: &Options, name: Name, progress: Progress) -> Result<Table> {
