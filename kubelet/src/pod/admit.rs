@@ -16,12 +16,54 @@ pub struct Room {
     pub used: Amounts,
     /// How many they are, and how many there may be.
     pub pods: (u64, u64),
+    /// The node's ports that they hold.
+    pub ports: Vec<Port>,
+}
+
+/// A port of the node that a container asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    number: i32,
+    protocol: String,
+    /// `None` for every address.
+    address: Option<String>,
+}
+
+impl Port {
+    fn clashes(&self, other: &Self) -> bool {
+        let everywhere = self.address.is_none() || other.address.is_none();
+        self.number == other.number
+            && self.protocol == other.protocol
+            && (everywhere || self.address == other.address)
+    }
+}
+
+/// Those of containers, and of init containers that keep running.
+fn ports(pod: &core::Pod) -> impl Iterator<Item = Port> {
+    let spec = pod.spec();
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    sidecars
+        .chain(&spec.containers)
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(|port| {
+            let address = port.host_ip.as_deref().unwrap_or_default();
+            Some(Port {
+                number: port.host_port.filter(|number| *number > 0)?,
+                protocol: port.protocol.as_deref().unwrap_or("TCP").to_owned(),
+                address: (!matches!(address, "" | "0.0.0.0")).then(|| address.to_owned()),
+            })
+        })
 }
 
 impl Room {
     /// With one more pod in it.
     pub fn add(&mut self, pod: &core::Pod) {
         self.pods.0 += 1;
+        self.ports.extend(ports(pod));
         for (name, amount) in resources::pod_requests(pod) {
             *self.used.entry(name).or_default() += amount;
         }
@@ -31,7 +73,28 @@ impl Room {
 /// `None` when the pod may run here, else what its status will say.
 #[must_use]
 pub fn admit(pod: &core::Pod, node: Option<&core::Node>, room: &Room) -> Option<Verdict> {
-    fits(pod, room).or_else(|| node.and_then(|node| wants(pod, node)))
+    fits(pod, room)
+        .or_else(|| node.and_then(|node| wanted(pod, node)))
+        .or_else(|| free(pod, room))
+        .or_else(|| node.and_then(|node| tolerated(pod, node)))
+}
+
+/// The ports that it asks the node for are nobody else's.
+fn free(pod: &core::Pod, room: &Room) -> Option<Verdict> {
+    let taken = ports(pod).any(|port| room.ports.iter().any(|held| held.clashes(&port)));
+    taken.then(|| {
+        refused(
+            "NodePorts",
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+        )
+    })
+}
+
+fn refused(reason: &str, why: &str) -> Verdict {
+    Verdict {
+        reason: reason.into(),
+        message: format!("Pod was rejected: {why}"),
+    }
 }
 
 fn fits(pod: &core::Pod, room: &Room) -> Option<Verdict> {
@@ -62,14 +125,8 @@ fn fits(pod: &core::Pod, room: &Room) -> Option<Verdict> {
     None
 }
 
-/// Node name, selector and affinity, and taints that would evict it at once.
-fn wants(pod: &core::Pod, node: &core::Node) -> Option<Verdict> {
-    let refused = |reason: &str, why: &str| {
-        Some(Verdict {
-            reason: reason.into(),
-            message: format!("Pod was rejected: {why}"),
-        })
-    };
+/// The node is one of those that selector and affinity ask for.
+fn wanted(pod: &core::Pod, node: &core::Node) -> Option<Verdict> {
     let spec = pod.spec();
     let label = |key: &str| {
         node.metadata
@@ -98,12 +155,16 @@ fn wants(pod: &core::Pod, node: &core::Node) -> Option<Verdict> {
                 .any(|t| t.matches(name, label))
         })
     });
-    if !selected || !affine {
-        return refused(
+    (!selected || !affine).then(|| {
+        refused(
             "NodeAffinity",
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
-        );
-    }
+        )
+    })
+}
+
+/// The node has no taint that would evict the pod at once. Static pods run whatever the taints.
+fn tolerated(pod: &core::Pod, node: &core::Node) -> Option<Verdict> {
     if pod.is_static() {
         return None;
     }
@@ -113,7 +174,7 @@ fn wants(pod: &core::Pod, node: &core::Node) -> Option<Verdict> {
         .and_then(|s| s.taints.as_deref())
         .unwrap_or_default();
     let tolerated = |taint: &core::Taint| {
-        spec.tolerations.iter().flatten().any(|t| {
+        pod.spec().tolerations.iter().flatten().any(|t| {
             let effect = t.effect.as_deref().unwrap_or_default();
             let key = t.key.as_deref().unwrap_or_default();
             (effect.is_empty() || effect == taint.effect)
@@ -122,13 +183,13 @@ fn wants(pod: &core::Pod, node: &core::Node) -> Option<Verdict> {
                     || t.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default())
         })
     };
-    if taints.iter().any(|t| t.effect == "NoExecute" && !tolerated(t)) {
-        return refused(
+    let evicted = taints.iter().any(|t| t.effect == "NoExecute" && !tolerated(t));
+    evicted.then(|| {
+        refused(
             "TaintToleration",
             "Predicate TaintToleration failed: node(s) had untolerated taint(s)",
-        );
-    }
-    None
+        )
+    })
 }
 
 #[cfg(test)]
@@ -157,8 +218,8 @@ mod tests {
     fn a_node_that_is_full_says_of_what() {
         let mut room = Room {
             allocatable: [("cpu".to_owned(), Quantity::from_millis(1000))].into(),
-            used: Amounts::new(),
             pods: (0, 2),
+            ..Room::default()
         };
         assert_eq!(admit(&pod("800m"), None, &room), None);
         room.add(&pod("800m"));
@@ -171,6 +232,39 @@ mod tests {
         );
         room.add(&pod("0"));
         assert_eq!(admit(&pod("0"), None, &room).unwrap().reason, "OutOfpods");
+    }
+
+    #[test]
+    fn a_port_of_the_node_is_given_once() {
+        // port, protocol, address of the first; the same of the second; whether they clash
+        for (held, asked, clash) in [
+            ((80, "TCP", ""), (80, "TCP", ""), true),
+            ((80, "TCP", "0.0.0.0"), (80, "TCP", "10.0.0.1"), true),
+            ((80, "TCP", "10.0.0.1"), (80, "TCP", ""), true),
+            ((80, "TCP", "10.0.0.1"), (80, "TCP", "10.0.0.2"), false),
+            ((80, "TCP", ""), (80, "UDP", ""), false),
+            ((80, "TCP", ""), (81, "TCP", ""), false),
+            ((0, "TCP", ""), (0, "TCP", ""), false),
+        ] {
+            let with = |(number, protocol, address): (i32, &str, &str)| {
+                let mut pod = pod("0");
+                pod.spec.as_mut().unwrap().containers[0].ports = Some(vec![core::ContainerPort {
+                    host_port: Some(number),
+                    protocol: Some(protocol.into()),
+                    host_ip: Some(address.into()),
+                    ..Default::default()
+                }]);
+                pod
+            };
+            let mut room = Room {
+                pods: (0, 9),
+                ..Room::default()
+            };
+            room.add(&with(held));
+            let verdict = admit(&with(asked), None, &room);
+            let reason = verdict.as_ref().map(|verdict| verdict.reason.as_str());
+            assert_eq!(reason, clash.then_some("NodePorts"), "{held:?} {asked:?}");
+        }
     }
 
     #[test]
