@@ -1,8 +1,8 @@
 //! The caches that the controllers share: one watch a kind, started by the first controller that asks for it.
 
 use crate::api::{
-    Claim, ControllerRevision, DaemonSet, Deployment, EndpointSlice, Endpoints, Lease, Namespace, Node, Pod,
-    ReplicaSet, Service, StatefulSet, Volume,
+    Budget, Claim, ControllerRevision, DaemonSet, Deployment, EndpointSlice, Endpoints, Lease, Namespace,
+    Node, Pod, ReplicaSet, Service, StatefulSet, StorageClass, Volume,
 };
 use machinery::cache::Cache;
 use machinery::client::Client;
@@ -16,6 +16,8 @@ pub const BY_OWNER: &str = "owner";
 pub const BY_NAMESPACE: &str = "namespace";
 /// Pods by node; those without one by the empty name.
 pub const BY_NODE: &str = "node";
+/// Pods by `NAMESPACE/CLAIM` for each claim that they use.
+pub const BY_CLAIM: &str = "claim";
 /// EndpointSlices by `NAMESPACE/SERVICE`.
 pub const BY_SERVICE: &str = "service";
 
@@ -52,8 +54,10 @@ pub struct Caches {
     daemon_sets: OnceLock<Cache<DaemonSet>>,
     stateful_sets: OnceLock<Cache<StatefulSet>>,
     revisions: OnceLock<Cache<ControllerRevision>>,
+    budgets: OnceLock<Cache<Budget>>,
     claims: OnceLock<Cache<Claim>>,
     volumes: OnceLock<Cache<Volume>>,
+    storage_classes: OnceLock<Cache<StorageClass>>,
 }
 
 impl Caches {
@@ -75,8 +79,10 @@ impl Caches {
             daemon_sets: OnceLock::new(),
             stateful_sets: OnceLock::new(),
             revisions: OnceLock::new(),
+            budgets: OnceLock::new(),
             claims: OnceLock::new(),
             volumes: OnceLock::new(),
+            storage_classes: OnceLock::new(),
         }
     }
 
@@ -95,6 +101,12 @@ impl Caches {
                 .index(BY_OWNER, owner)
                 .index(BY_NAMESPACE, namespace)
                 .index(BY_NODE, |pod: &Pod| vec![pod.spec.node_name.clone()])
+                .index(BY_CLAIM, |pod: &Pod| {
+                    let namespace = &pod.metadata.namespace;
+                    pod.claim_names()
+                        .map(|claim| format!("{namespace}/{claim}").into())
+                        .collect()
+                })
                 .start(&self.stop)
         })
     }
@@ -191,6 +203,14 @@ impl Caches {
         })
     }
 
+    pub fn budgets(&self) -> &Cache<Budget> {
+        self.budgets.get_or_init(|| {
+            Cache::builder(&self.client, &resources::POD_DISRUPTION_BUDGETS)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
     /// PersistentVolumeClaims.
     pub fn claims(&self) -> &Cache<Claim> {
         self.claims
@@ -201,5 +221,10 @@ impl Caches {
     pub fn volumes(&self) -> &Cache<Volume> {
         self.volumes
             .get_or_init(|| self.plain(&resources::PERSISTENT_VOLUMES))
+    }
+
+    pub fn storage_classes(&self) -> &Cache<StorageClass> {
+        self.storage_classes
+            .get_or_init(|| self.plain(&resources::STORAGE_CLASSES))
     }
 }

@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
+pub mod budget;
 pub mod caches;
 pub mod clients;
 pub mod config;
@@ -11,12 +12,14 @@ pub mod deployment;
 pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;
+pub mod ephemeral;
 pub mod events;
 pub mod flags;
 pub mod garbagecollector;
 pub mod hash;
 pub mod history;
 pub mod manager;
+pub mod mirror;
 pub mod names;
 pub mod namespace;
 pub mod nodeipam;
@@ -24,7 +27,11 @@ pub mod nodelifecycle;
 pub mod ownership;
 pub mod podgc;
 pub mod pods;
+pub mod pvbinder;
+pub mod pvcprotection;
+pub mod pvprotection;
 pub mod replicaset;
+pub mod rewrite;
 pub mod rootca;
 pub mod serviceaccount;
 pub mod statefulset;

@@ -114,6 +114,36 @@ const HERE: &[Here] = &[
         crate::statefulset::sync::run
     ),
     here!(
+        "disruption-controller",
+        "disruption-controller",
+        crate::budget::sync::run
+    ),
+    here!(
+        "endpointslice-mirroring-controller",
+        "endpointslicemirroring-controller",
+        crate::mirror::sync::run
+    ),
+    here!(
+        "persistentvolume-binder-controller",
+        "persistent-volume-binder",
+        crate::pvbinder::sync::run
+    ),
+    here!(
+        "persistentvolumeclaim-protection-controller",
+        "pvc-protection-controller",
+        crate::pvcprotection::sync::run
+    ),
+    here!(
+        "persistentvolume-protection-controller",
+        "pv-protection-controller",
+        crate::pvprotection::sync::run
+    ),
+    here!(
+        "ephemeral-volume-controller",
+        "ephemeral-volume-controller",
+        crate::ephemeral::sync::run
+    ),
+    here!(
         "root-ca-certificate-publisher-controller",
         "root-ca-cert-publisher",
         crate::rootca::sync::run

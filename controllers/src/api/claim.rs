@@ -1,5 +1,6 @@
 //! PersistentVolumeClaims.
 
+use super::Condition;
 use machinery::arith::LabelSelector;
 use machinery::meta::{Istr, Object, ObjectMeta, null_default};
 use serde::Deserialize;
@@ -32,7 +33,6 @@ pub struct ClaimSpec {
     pub storage_class_name: Option<Istr>,
     pub volume_mode: Istr,
     pub volume_attributes_class_name: Option<Istr>,
-    pub data_source: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -51,4 +51,6 @@ pub struct ClaimStatus {
     #[serde(deserialize_with = "null_default")]
     pub capacity: BTreeMap<Istr, Istr>,
     pub current_volume_attributes_class_name: Option<Istr>,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<Condition>,
 }

@@ -3,6 +3,7 @@
 //! What a controller must hand on unread (a pod template's spec) is kept as the JSON it came in, so nothing that we do
 //! not know is lost.
 
+mod budget;
 mod claim;
 mod condition;
 mod controller_revision;
@@ -20,6 +21,7 @@ mod template;
 mod value;
 mod volume;
 
+pub use budget::{Budget, BudgetSpec, BudgetStatus, MetaCondition};
 pub use claim::{Claim, ClaimSpec, ClaimStatus};
 pub use condition::{Condition, ConditionStatus};
 pub use controller_revision::ControllerRevision;
@@ -40,4 +42,4 @@ pub use stateful_set::{
 };
 pub use template::Template;
 pub use value::{Object, Status, status_update};
-pub use volume::{Volume, VolumeSpec, VolumeStatus};
+pub use volume::{StorageClass, Volume, VolumeSpec, VolumeStatus};

@@ -1,6 +1,5 @@
 //! PersistentVolumes.
 
-use machinery::arith::node_affinity::NodeSelector;
 use machinery::meta::{Istr, Object, ObjectMeta, ObjectRef, null_default};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -34,23 +33,8 @@ pub struct VolumeSpec {
     pub storage_class_name: Istr,
     pub volume_mode: Istr,
     pub volume_attributes_class_name: Option<Istr>,
-    pub node_affinity: Option<VolumeNodeAffinity>,
-    /// Set for a volume that is a folder of a machine, which upstream's own plugin can delete and recycle.
-    pub host_path: Option<HostPath>,
     /// Set for a volume of a CSI driver.
     pub csi: Option<IgnoredAny>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct HostPath {
-    pub path: Box<str>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct VolumeNodeAffinity {
-    pub required: Option<NodeSelector>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,4 +43,19 @@ pub struct VolumeStatus {
     pub phase: Istr,
     pub message: Box<str>,
     pub reason: Istr,
+}
+
+/// A storage.k8s.io/v1 `StorageClass`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StorageClass {
+    pub metadata: ObjectMeta,
+    pub provisioner: Istr,
+    pub volume_binding_mode: Istr,
+}
+
+impl Object for StorageClass {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
 }

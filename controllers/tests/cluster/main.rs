@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
+mod budgets;
 mod ownership;
 mod rollout;
 mod sets;
+mod volumes;
 
 use bench::Bench;
 
@@ -42,6 +44,26 @@ async fn the_manager_alone_runs_sets() {
     sets::daemons_run_on_every_node_and_roll(&bench).await;
     sets::stateful_pods_come_in_order_and_roll(&bench).await;
     sets::upstream_takes_over_and_hands_back(&mut bench).await;
+    let refused = bench.refusals();
+    assert!(
+        refused.is_empty(),
+        "more rights than upstream's were asked for:\n{}",
+        refused.join("\n")
+    );
+}
+
+/// Budgets, mirrored endpoints, volumes and claims.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manager_alone_keeps_promises() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.ours();
+    budgets::evictions_wait_for_healthy_pods(&bench).await;
+    budgets::endpoints_of_users_are_mirrored(&bench).await;
+    volumes::claims_are_bound_and_released(&bench).await;
+    volumes::claims_in_use_stay(&bench).await;
+    volumes::pods_bring_their_claims(&bench).await;
     let refused = bench.refusals();
     assert!(
         refused.is_empty(),

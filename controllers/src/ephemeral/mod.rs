@@ -1,0 +1,3 @@
+//! Claims that come and go with a pod, made of the templates of its ephemeral volumes.
+
+pub mod sync;
