@@ -1,5 +1,6 @@
 //! The node's status as it should be now: facts in, the Node's status and the events that go with it out.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{
@@ -32,10 +33,29 @@ pub struct Facts {
     pub images: Vec<Image>,
     pub handlers: Vec<NodeRuntimeHandler>,
     pub features: Option<NodeFeatures>,
+    /// What pods may ask of this node that not every node can do: see [`declared`].
+    pub declared: Vec<String>,
     pub pressure: Pressure,
     pub problems: Vec<String>,
     /// `None` until the volumes of a former run are known: then the list stays as it is.
     pub volumes_in_use: Option<Vec<String>>,
+}
+
+/// Features that are declared unless their gate is off, sorted.
+const DECLARED: [&str; 2] = [
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+];
+
+/// What we can do that the API server asks about before it lets a pod have it (KEP-5328).
+#[must_use]
+pub fn declared(gates: &BTreeMap<String, bool>) -> Vec<String> {
+    let is_on = |name: &&&str| gates.get(**name).is_none_or(|on| *on);
+    DECLARED
+        .iter()
+        .filter(is_on)
+        .map(|name| (*name).to_owned())
+        .collect()
 }
 
 /// An event to record on the node.
@@ -107,6 +127,7 @@ pub fn fill(node: &mut Node, facts: &Facts, now: Timestamp) -> Vec<Told> {
     if facts.features.is_some() {
         status.features.clone_from(&facts.features);
     }
+    status.declared_features = (!facts.declared.is_empty()).then(|| facts.declared.clone());
     if facts.volumes_in_use.is_some() {
         status.volumes_in_use.clone_from(&facts.volumes_in_use);
     }
@@ -218,6 +239,23 @@ mod tests {
         let mut node = Node::default();
         fill(&mut node, facts, at(1));
         node
+    }
+
+    #[test]
+    fn features_are_declared_unless_their_gate_is_off() {
+        let gates = |on: bool| [("InPlacePodVerticalScalingInitContainers".to_owned(), on)].into();
+        for (gates, want) in [
+            (BTreeMap::new(), &DECLARED[..]),
+            (gates(true), &DECLARED),
+            (gates(false), &DECLARED[..1]),
+        ] {
+            let facts = Facts {
+                declared: declared(&gates),
+                ..facts()
+            };
+            let status = filled(&facts).status.unwrap();
+            assert_eq!(status.declared_features.unwrap(), want, "{gates:?}");
+        }
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl Keeper {
             features: runtime.runtime.is_some().then_some(NodeFeatures {
                 supplemental_groups_policy: Some(runtime.supplemental_groups_policy),
             }),
+            declared: status::declared(&self.node.config.feature_gates),
             pressure: *self.node.pressure.borrow(),
             problems,
             volumes_in_use: None,

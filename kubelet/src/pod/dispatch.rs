@@ -115,6 +115,7 @@ impl Dispatcher {
                 input = mailbox.recv() => input,
                 () = sleep_until(self.look_again) => {
                     self.look_again();
+                    self.weigh();
                     continue;
                 }
                 () = stop.cancelled() => return,

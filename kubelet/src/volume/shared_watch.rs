@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Objects;
 
 /// How long a volume may wait for the first list.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The pods that use it, by uid, with what of it concerns them.
 type Users<W> = Arc<Mutex<FxHashMap<Arc<str>, W>>>;
