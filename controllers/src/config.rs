@@ -32,6 +32,8 @@ pub struct Config {
     pub enable_garbage_collector: bool,
     pub terminated_pod_gc_threshold: usize,
     pub root_ca_file: Option<PathBuf>,
+    /// The key that signs tokens in Secrets.
+    pub service_account_private_key_file: Option<PathBuf>,
     pub node_lifecycle: NodeLifecycle,
     pub node_ipam: NodeIpam,
 }
@@ -123,6 +125,7 @@ impl Default for Config {
             enable_garbage_collector: true,
             terminated_pod_gc_threshold: 12_500,
             root_ca_file: None,
+            service_account_private_key_file: None,
             node_lifecycle: NodeLifecycle::default(),
             node_ipam: NodeIpam::default(),
         }
@@ -147,6 +150,9 @@ impl Config {
             kube_api_qps: flags.number("kube-api-qps")?,
             kube_api_burst: flags.number("kube-api-burst")?,
             root_ca_file: flags.non_empty("root-ca-file").map(Into::into),
+            service_account_private_key_file: flags
+                .non_empty("service-account-private-key-file")
+                .map(Into::into),
             node_ipam: node_ipam(flags)?,
             ..Self::default()
         };

@@ -303,7 +303,7 @@ const INERT: &[Flag] = &[
     inert(
         "concurrent-disruption-syncs",
         Kind::Text,
-        "the disruption controller is not part of this program yet",
+        "budgets are worked on one at a time",
     ),
     inert(
         "concurrent-device-taint-eviction-syncs",
@@ -328,22 +328,22 @@ const INERT: &[Flag] = &[
     inert(
         "mirroring-concurrent-service-endpoint-syncs",
         Kind::Text,
-        "the endpoint slice mirroring controller is not part of this program yet",
+        "five are worked on at once",
     ),
     inert(
         "mirroring-endpointslice-updates-batch-period",
         Kind::Text,
-        "the endpoint slice mirroring controller is not part of this program yet",
+        "changes are mirrored at once",
     ),
     inert(
         "mirroring-max-endpoints-per-subset",
         Kind::Text,
-        "the endpoint slice mirroring controller is not part of this program yet",
+        "a thousand addresses of a subset are mirrored",
     ),
     inert(
         "concurrent-ephemeralvolume-syncs",
         Kind::Text,
-        "the ephemeral volume controller is not part of this program yet",
+        "five pods are worked on at once",
     ),
     inert(
         "concurrent-horizontal-pod-autoscaler-syncs",
@@ -463,12 +463,12 @@ const INERT: &[Flag] = &[
     inert(
         "concurrent-serviceaccount-token-syncs",
         Kind::Text,
-        "the service account token controller is not part of this program yet",
+        "five are worked on at once",
     ),
-    inert(
+    works(
         "service-account-private-key-file",
         Kind::Text,
-        "the service account token controller is not part of this program yet",
+        "the key (RSA, or P-256 in PKCS #8) that signs tokens in Secrets",
     ),
     inert(
         "concurrent-ttl-after-finished-syncs",

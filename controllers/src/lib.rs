@@ -1,10 +1,12 @@
 //! The controllers of kube-controller-manager.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod accounttoken;
 pub mod api;
 pub mod budget;
 pub mod caches;
 pub mod clients;
+pub mod clusterrole;
 pub mod config;
 pub mod context;
 pub mod daemonset;

@@ -144,6 +144,16 @@ const HERE: &[Here] = &[
         crate::ephemeral::sync::run
     ),
     here!(
+        "clusterrole-aggregation-controller",
+        "clusterrole-aggregation-controller",
+        crate::clusterrole::sync::run
+    ),
+    here!(
+        "serviceaccount-token-controller",
+        "service-account-controller", // it acts as the manager itself
+        crate::accounttoken::sync::run
+    ),
+    here!(
         "root-ca-certificate-publisher-controller",
         "root-ca-cert-publisher",
         crate::rootca::sync::run

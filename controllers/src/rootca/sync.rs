@@ -88,7 +88,7 @@ pub async fn run(context: Context) {
 }
 
 /// The authority of `--root-ca-file`, or the one that we trust ourselves.
-async fn authority(context: &Context) -> Result<Option<String>, String> {
+pub(crate) async fn authority(context: &Context) -> Result<Option<String>, String> {
     let path = match (&context.config.root_ca_file, &context.client.config().ca) {
         (Some(path), _) | (None, Some(Source::File(path))) => path.clone(),
         (None, Some(Source::Data(bytes))) => {

@@ -60,9 +60,13 @@ impl Bench {
     /// Runs our manager in place of whichever ran.
     pub fn ours(&mut self) {
         let authority = format!("--root-ca-file={}", self.server.ca_file().display());
+        let key = format!(
+            "--service-account-private-key-file={}",
+            self.server.folder().join("accounts.key").display()
+        );
         self.run(
             Path::new(env!("CARGO_BIN_EXE_kube-controller-manager")),
-            &[&authority],
+            &[&authority, &key],
         );
     }
 

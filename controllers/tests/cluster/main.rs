@@ -1,6 +1,7 @@
 //! The manager against a real API server that has no other controllers: what users see of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod accounts;
 mod bench;
 mod budgets;
 mod ownership;
@@ -64,6 +65,8 @@ async fn the_manager_alone_keeps_promises() {
     volumes::claims_are_bound_and_released(&bench).await;
     volumes::claims_in_use_stay(&bench).await;
     volumes::pods_bring_their_claims(&bench).await;
+    accounts::tokens_are_put_into_secrets(&bench).await;
+    accounts::roles_are_made_up_of_others(&bench).await;
     let refused = bench.refusals();
     assert!(
         refused.is_empty(),
