@@ -65,6 +65,13 @@ impl<T: Eq + Hash + Clone + Send + 'static> Queue<T> {
         Queue { shared }
     }
 
+    /// The same queue with another back-off of items that fail: `first`, twice as much each time, at most `longest`.
+    #[must_use]
+    pub fn with_backoff(self, first: Duration, longest: Duration) -> Self {
+        self.shared.state.lock().backoff = (first, longest);
+        self
+    }
+
     fn now(&self) -> Duration {
         self.shared.epoch.elapsed()
     }
@@ -99,7 +106,8 @@ impl<T: Eq + Hash + Clone + Send + 'static> Queue<T> {
         }
     }
 
-    /// Puts an item that failed into line after its back-off: 5 ms at first, twice as much each time, at most 1000 s.
+    /// Puts an item that failed into line after its back-off: 5 ms at first, twice as much each time, at most 1000 s, unless
+    /// [`with_backoff`](Self::with_backoff) says otherwise.
     pub fn add_rate_limited(&self, item: T) {
         let delay = self.shared.state.lock().back_off(&item);
         self.shared.gauges.retried();

@@ -28,6 +28,8 @@ pub(super) struct State<T> {
     waiting: FxHashMap<T, (Duration, Slot)>,
     next_slot: u64,
     failures: FxHashMap<T, u32>,
+    /// The first back-off, and the longest.
+    pub(super) backoff: (Duration, Duration),
     pub(super) closed: bool,
 }
 
@@ -44,6 +46,7 @@ impl<T: Eq + Hash + Clone> State<T> {
             waiting: FxHashMap::default(),
             next_slot: 0,
             failures: FxHashMap::default(),
+            backoff: (BACKOFF_MIN, BACKOFF_MAX),
             closed: false,
         }
     }
@@ -116,9 +119,8 @@ impl<T: Eq + Hash + Clone> State<T> {
     /// Counts a failure of `item`; returns how long it has to wait.
     pub(super) fn back_off(&mut self, item: &T) -> Duration {
         let failures = self.failures.entry(item.clone()).or_insert(0);
-        let wait = BACKOFF_MIN
-            .saturating_mul(1u32 << (*failures).min(30))
-            .min(BACKOFF_MAX);
+        let (first, longest) = self.backoff;
+        let wait = first.saturating_mul(1u32 << (*failures).min(30)).min(longest);
         *failures = failures.saturating_add(1);
         wait
     }
