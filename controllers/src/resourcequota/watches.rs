@@ -1,0 +1,164 @@
+//! Watches of the kinds that quotas limit, started when the first quota does.
+
+use super::claim::Claim;
+use super::measure::Kind;
+use crate::caches::{BY_NAMESPACE, Caches};
+use crate::garbagecollector::watches::Bare;
+use machinery::cache::{Cache, Event};
+use machinery::client::{ApiError, Client};
+use machinery::meta::resources::PERSISTENT_VOLUME_CLAIMS;
+use machinery::meta::{Istr, Object, Resource};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long what is served is remembered before a kind that is not among it is asked for again.
+pub const MEMORY: Duration = Duration::from_secs(30);
+
+/// The objects of a kind other than pods and Services, which are watched anyway.
+#[derive(Clone)]
+pub enum Watch {
+    Claims(Cache<Claim>),
+    Others(Cache<Bare>),
+}
+
+struct Running {
+    watch: Watch,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Served {
+    kinds: FxHashMap<Kind, Resource>,
+    asked: Option<Instant>,
+}
+
+/// Called with a kind and a namespace where a quota may have become free.
+type Freed = dyn Fn(&Kind, &Istr) + Send + Sync;
+
+pub struct Watches {
+    caches: Arc<Caches>,
+    client: Client,
+    stop: CancellationToken,
+    freed: Arc<Freed>,
+    running: Mutex<FxHashMap<Kind, Running>>,
+    served: tokio::sync::Mutex<Served>,
+}
+
+fn namespace<K: Object>(object: &K) -> Vec<Istr> {
+    vec![object.meta().namespace.clone()]
+}
+
+impl Watches {
+    pub fn new(caches: Arc<Caches>, client: Client, stop: CancellationToken, freed: Arc<Freed>) -> Self {
+        Self {
+            caches,
+            client,
+            stop,
+            freed,
+            running: Mutex::default(),
+            served: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The watch of a kind, its first list complete; none for a kind that nobody serves.
+    ///
+    /// # Errors
+    /// When the API server does not say what it serves.
+    pub async fn of(&self, kind: &Kind) -> Result<Option<Watch>, ApiError> {
+        let held = self.running.lock().get(kind).map(|running| running.watch.clone());
+        let watch = match held {
+            Some(watch) => watch,
+            None => match self.resource(kind).await? {
+                None => return Ok(None),
+                Some(resource) => self.start(kind, &resource),
+            },
+        };
+        match &watch {
+            Watch::Claims(cache) => cache.synced().await,
+            Watch::Others(cache) => cache.synced().await,
+        }
+        Ok(Some(watch))
+    }
+
+    /// Ends the watches of kinds that no quota limits any more.
+    pub fn retain(&self, wanted: impl Fn(&Kind) -> bool) {
+        self.running.lock().retain(|kind, running| {
+            let keep = wanted(kind);
+            if !keep {
+                running.stop.cancel();
+            }
+            keep
+        });
+    }
+
+    async fn resource(&self, kind: &Kind) -> Result<Option<Resource>, ApiError> {
+        let mut served = self.served.lock().await;
+        let known = served.kinds.get(kind).cloned();
+        if known.is_some() || served.asked.is_some_and(|asked| asked.elapsed() < MEMORY) {
+            return Ok(known);
+        }
+        let found = self.client.discover().await?;
+        served.asked = Some(Instant::now());
+        served.kinds = found
+            .resources
+            .into_iter()
+            .filter(|found| {
+                found.preferred
+                    && found.resource.namespaced
+                    && found.can(&["create", "delete", "list", "watch"])
+            })
+            .map(|found| {
+                (
+                    Kind::new(&found.resource.group, &found.resource.plural),
+                    found.resource,
+                )
+            })
+            .collect();
+        Ok(served.kinds.get(kind).cloned())
+    }
+
+    fn start(&self, kind: &Kind, resource: &Resource) -> Watch {
+        let mut running = self.running.lock();
+        if let Some(running) = running.get(kind) {
+            return running.watch.clone(); // somebody else was faster
+        }
+        let stop = self.stop.child_token();
+        let client = self.caches.client();
+        let (freed, about) = (self.freed.clone(), kind.clone());
+        let watch = if *resource == PERSISTENT_VOLUME_CLAIMS {
+            let cache = Cache::builder(client, resource)
+                .index(BY_NAMESPACE, namespace)
+                .start(&stop);
+            cache.subscribe(move |event: &Event<Claim>| match event {
+                Event::Updated { old, new }
+                    if old.storage() == new.storage()
+                        && old.attribute_classes() == new.attribute_classes() => {}
+                Event::Added(_) => {}
+                _ => freed(&about, &event.object().meta().namespace),
+            });
+            Watch::Claims(cache)
+        } else {
+            let cache = Cache::builder(client, resource)
+                .metadata_only()
+                .index(BY_NAMESPACE, namespace)
+                .start(&stop);
+            cache.subscribe(move |event: &Event<Bare>| {
+                if let Event::Deleted(last) = event {
+                    freed(&about, &last.meta().namespace);
+                }
+            });
+            Watch::Others(cache)
+        };
+        running.insert(
+            kind.clone(),
+            Running {
+                watch: watch.clone(),
+                stop,
+            },
+        );
+        watch
+    }
+}
