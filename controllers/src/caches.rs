@@ -1,8 +1,9 @@
 //! The caches that the controllers share: one watch a kind, started by the first controller that asks for it.
 
 use crate::api::{
-    Budget, Claim, ControllerRevision, DaemonSet, Deployment, EndpointSlice, Endpoints, Lease, Namespace,
-    Node, Pod, ReplicaSet, Service, StatefulSet, StorageClass, Volume,
+    Budget, Claim, ControllerRevision, CronJob, DaemonSet, Deployment, EndpointSlice, Endpoints, Job, Lease,
+    Namespace, Node, Pod, ReplicaSet, ReplicationController, ResourceQuota, Service, StatefulSet,
+    StorageClass, Volume,
 };
 use machinery::cache::Cache;
 use machinery::client::Client;
@@ -44,6 +45,10 @@ pub struct Caches {
     pods: OnceLock<Cache<Pod>>,
     replica_sets: OnceLock<Cache<ReplicaSet>>,
     deployments: OnceLock<Cache<Deployment>>,
+    replication_controllers: OnceLock<Cache<ReplicationController>>,
+    resource_quotas: OnceLock<Cache<ResourceQuota>>,
+    jobs: OnceLock<Cache<Job>>,
+    cron_jobs: OnceLock<Cache<CronJob>>,
     services: OnceLock<Cache<Service>>,
     endpoint_slices: OnceLock<Cache<EndpointSlice>>,
     endpoints: OnceLock<Cache<Endpoints>>,
@@ -69,6 +74,10 @@ impl Caches {
             pods: OnceLock::new(),
             replica_sets: OnceLock::new(),
             deployments: OnceLock::new(),
+            replication_controllers: OnceLock::new(),
+            resource_quotas: OnceLock::new(),
+            jobs: OnceLock::new(),
+            cron_jobs: OnceLock::new(),
             services: OnceLock::new(),
             endpoint_slices: OnceLock::new(),
             endpoints: OnceLock::new(),
@@ -126,6 +135,36 @@ impl Caches {
                 .index(BY_NAMESPACE, namespace)
                 .start(&self.stop)
         })
+    }
+
+    pub fn replication_controllers(&self) -> &Cache<ReplicationController> {
+        self.replication_controllers.get_or_init(|| {
+            Cache::builder(&self.client, &resources::REPLICATION_CONTROLLERS)
+                .index(BY_OWNER, owner)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn resource_quotas(&self) -> &Cache<ResourceQuota> {
+        self.resource_quotas.get_or_init(|| {
+            Cache::builder(&self.client, &resources::RESOURCE_QUOTAS)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn jobs(&self) -> &Cache<Job> {
+        self.jobs.get_or_init(|| {
+            Cache::builder(&self.client, &resources::JOBS)
+                .index(BY_OWNER, owner)
+                .index(BY_NAMESPACE, namespace)
+                .start(&self.stop)
+        })
+    }
+
+    pub fn cron_jobs(&self) -> &Cache<CronJob> {
+        self.cron_jobs.get_or_init(|| self.plain(&resources::CRON_JOBS))
     }
 
     pub fn services(&self) -> &Cache<Service> {

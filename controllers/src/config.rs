@@ -20,6 +20,12 @@ pub struct Config {
 
     pub concurrent_deployment_syncs: usize,
     pub concurrent_replicaset_syncs: usize,
+    pub concurrent_resource_quota_syncs: usize,
+    pub resource_quota_sync_period: Duration,
+    pub concurrent_rc_syncs: usize,
+    pub concurrent_ttl_after_finished_syncs: usize,
+    pub concurrent_cron_job_syncs: usize,
+    pub concurrent_job_syncs: usize,
     pub concurrent_service_endpoint_syncs: usize,
     pub concurrent_endpoint_syncs: usize,
     pub concurrent_gc_syncs: usize,
@@ -113,6 +119,12 @@ impl Default for Config {
             leader_election: LeaderElection::default(),
             concurrent_deployment_syncs: 5,
             concurrent_replicaset_syncs: 5,
+            concurrent_resource_quota_syncs: 5,
+            resource_quota_sync_period: Duration::from_secs(300),
+            concurrent_rc_syncs: 5,
+            concurrent_ttl_after_finished_syncs: 5,
+            concurrent_cron_job_syncs: 5,
+            concurrent_job_syncs: 5,
             concurrent_service_endpoint_syncs: 5,
             concurrent_endpoint_syncs: 5,
             concurrent_gc_syncs: 20,
@@ -196,6 +208,17 @@ impl Config {
                 &mut config.concurrent_service_endpoint_syncs,
             ),
             ("concurrent-endpoint-syncs", &mut config.concurrent_endpoint_syncs),
+            ("concurrent-job-syncs", &mut config.concurrent_job_syncs),
+            ("concurrent-cron-job-syncs", &mut config.concurrent_cron_job_syncs),
+            (
+                "concurrent-ttl-after-finished-syncs",
+                &mut config.concurrent_ttl_after_finished_syncs,
+            ),
+            ("concurrent-rc-syncs", &mut config.concurrent_rc_syncs),
+            (
+                "concurrent-resource-quota-syncs",
+                &mut config.concurrent_resource_quota_syncs,
+            ),
             ("concurrent-gc-syncs", &mut config.concurrent_gc_syncs),
             (
                 "concurrent-namespace-syncs",
@@ -227,6 +250,10 @@ impl Config {
             (
                 "endpoint-updates-batch-period",
                 &mut config.endpoint_updates_batch_period,
+            ),
+            (
+                "resource-quota-sync-period",
+                &mut config.resource_quota_sync_period,
             ),
             ("node-monitor-period", &mut config.node_lifecycle.monitor_period),
             (

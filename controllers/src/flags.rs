@@ -176,6 +176,32 @@ const WORKING: &[Flag] = &[
         Kind::Text,
         "ended pods that are kept; 0 keeps all",
     ),
+    works("concurrent-job-syncs", Kind::Text, "Jobs worked on at once"),
+    works(
+        "concurrent-cron-job-syncs",
+        Kind::Text,
+        "CronJobs worked on at once",
+    ),
+    works(
+        "concurrent-ttl-after-finished-syncs",
+        Kind::Text,
+        "finished Jobs deleted at once",
+    ),
+    works(
+        "concurrent-rc-syncs",
+        Kind::Text,
+        "ReplicationControllers worked on at once",
+    ),
+    works(
+        "resource-quota-sync-period",
+        Kind::Text,
+        "how often ResourceQuotas are counted anew though nothing has gone",
+    ),
+    works(
+        "concurrent-resource-quota-syncs",
+        Kind::Text,
+        "ResourceQuotas counted at once",
+    ),
     works(
         "concurrent-replicaset-syncs",
         Kind::Text,
@@ -376,16 +402,6 @@ const INERT: &[Flag] = &[
         "the horizontal pod autoscaler controller is not part of this program yet",
     ),
     inert(
-        "concurrent-job-syncs",
-        Kind::Text,
-        "the job controller is not part of this program yet",
-    ),
-    inert(
-        "concurrent-cron-job-syncs",
-        Kind::Text,
-        "the cron job controller is not part of this program yet",
-    ),
-    inert(
         "legacy-service-account-token-clean-up-period",
         Kind::Text,
         "the legacy token cleaner controller is not part of this program yet",
@@ -446,21 +462,6 @@ const INERT: &[Flag] = &[
         "the persistent volume controller is not part of this program yet",
     ),
     inert(
-        "concurrent-rc-syncs",
-        Kind::Text,
-        "the replication controller controller is not part of this program yet",
-    ),
-    inert(
-        "concurrent-resource-quota-syncs",
-        Kind::Text,
-        "the resource quota controller is not part of this program yet",
-    ),
-    inert(
-        "resource-quota-sync-period",
-        Kind::Text,
-        "the resource quota controller is not part of this program yet",
-    ),
-    inert(
         "concurrent-serviceaccount-token-syncs",
         Kind::Text,
         "five are worked on at once",
@@ -469,11 +470,6 @@ const INERT: &[Flag] = &[
         "service-account-private-key-file",
         Kind::Text,
         "the key (RSA, or P-256 in PKCS #8) that signs tokens in Secrets",
-    ),
-    inert(
-        "concurrent-ttl-after-finished-syncs",
-        Kind::Text,
-        "the TTL after finished controller is not part of this program yet",
     ),
     inert(
         "concurrent-validating-admission-policy-status-syncs",

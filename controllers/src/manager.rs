@@ -74,6 +74,27 @@ const HERE: &[Here] = &[
         crate::replicaset::sync::run
     ),
     here!(
+        "replicationcontroller-controller",
+        "replication-controller",
+        crate::replicaset::sync::run_replication_controllers
+    ),
+    here!(
+        "resourcequota-controller",
+        "resourcequota-controller",
+        crate::resourcequota::sync::run
+    ),
+    here!("job-controller", "job-controller", crate::job::sync::run),
+    here!(
+        "cronjob-controller",
+        "cronjob-controller",
+        crate::cronjob::sync::run
+    ),
+    here!(
+        "ttl-after-finished-controller",
+        "ttl-after-finished-controller",
+        crate::ttlafterfinished::sync::run
+    ),
+    here!(
         "namespace-controller",
         "namespace-controller",
         crate::namespace::sync::run

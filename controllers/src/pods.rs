@@ -12,22 +12,64 @@ use std::future::Future;
 /// The most requests of one sync that are in flight; the client's pacing usually allows fewer.
 const WINDOW: usize = 128;
 
-#[derive(Serialize)]
+/// The metadata of a pod that is to be created.
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
-    generate_name: Istr,
+pub struct Metadata {
+    pub generate_name: Istr,
     #[serde(skip_serializing_if = "Labels::is_empty")]
-    labels: Labels,
+    pub labels: Labels,
     #[serde(skip_serializing_if = "Annotations::is_empty")]
-    annotations: Annotations,
+    pub annotations: Annotations,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    finalizers: Vec<Istr>,
+    pub finalizers: Vec<Istr>,
     owner_references: [OwnerRef; 1],
 }
 
 #[derive(Serialize)]
-struct Spec<'a> {
-    spec: Option<&'a RawValue>,
+struct Spec<S> {
+    spec: S,
+}
+
+/// A pod of a workload's template before it is written down.
+pub struct Draft<'a> {
+    pub metadata: Metadata,
+    pub spec: Option<&'a RawValue>,
+    owner: String,
+}
+
+impl Draft<'_> {
+    /// What went wrong with reading or writing it.
+    pub fn failed(&self, cause: serde_json::Error) -> ApiError {
+        unreadable(&self.owner, cause)
+    }
+
+    /// The body that creates the pod.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn encode(&self) -> Result<Bytes, ApiError> {
+        self.encode_with(self.metadata.clone(), self.spec)
+    }
+
+    /// The same with other metadata and another spec.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn encode_with(&self, metadata: Metadata, spec: impl Serialize) -> Result<Bytes, ApiError> {
+        let pod = Object::new(&PODS, metadata, Spec { spec });
+        serde_json::to_vec(&pod)
+            .map(Bytes::from)
+            .map_err(|cause| self.failed(cause))
+    }
+}
+
+fn unreadable(owner: &str, cause: serde_json::Error) -> ApiError {
+    ApiError::Encode {
+        verb: "create",
+        path: format!("pod of {owner}"),
+        cause,
+    }
 }
 
 /// The body that creates a pod of a workload's template: the same for each, since the API server makes up the names.
@@ -39,12 +81,20 @@ pub fn from_template(
     owner: &ObjectMeta,
     template: &Template,
 ) -> Result<Bytes, ApiError> {
-    let encode = |cause| ApiError::Encode {
-        verb: "create",
-        path: format!("pod of {} {}", resource.kind, owner.key()),
-        cause,
-    };
-    let parts = template.pod_parts().map_err(encode)?;
+    draft(resource, owner, template)?.encode()
+}
+
+/// What [`from_template`] writes down.
+///
+/// # Errors
+/// When the template cannot be read.
+pub fn draft<'a>(
+    resource: &Resource,
+    owner: &ObjectMeta,
+    template: &'a Template,
+) -> Result<Draft<'a>, ApiError> {
+    let name = format!("{} {}", resource.kind, owner.key());
+    let parts = template.pod_parts().map_err(|cause| unreadable(&name, cause))?;
     let prefix = format!("{}-", owner.name);
     let metadata = Metadata {
         // A long name leaves no room for the dash.
@@ -58,8 +108,11 @@ pub fn from_template(
         finalizers: parts.finalizers,
         owner_references: [OwnerRef::controller(resource, owner)],
     };
-    let pod = Object::new(&PODS, metadata, Spec { spec: parts.spec });
-    serde_json::to_vec(&pod).map(Bytes::from).map_err(encode)
+    Ok(Draft {
+        metadata,
+        spec: parts.spec,
+        owner: name,
+    })
 }
 
 /// What the API server said, in its words; for events.

@@ -1,6 +1,6 @@
 //! Objects for the tests of the plans.
 
-use crate::api::{DaemonSet, Deployment, Pod, ReplicaSet, StatefulSet};
+use crate::api::{DaemonSet, Deployment, Job, Pod, ReplicaSet, StatefulSet};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -66,6 +66,29 @@ pub fn replica_set(name: &str, replicas: i32) -> ReplicaSet {
         "spec": { "replicas": replicas, "selector": { "matchLabels": { "app": "web" } },
                   "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } } } });
     serde_json::from_str(&object.to_string()).unwrap()
+}
+
+/// A Job in the namespace `default` whose uid is `uid-NAME`, with this spec over a template of its own.
+pub fn job(name: &str, spec: Value) -> Job {
+    let mut object = json!({ "metadata": { "name": name, "namespace": "default", "uid": format!("uid-{name}"), "generation": 1 },
+        "spec": { "selector": { "matchLabels": { "job": name } },
+                  "template": { "metadata": { "labels": { "job": name } }, "spec": { "containers": [{ "name": "c", "image": "i" }], "restartPolicy": "Never" } } } });
+    overlay(&mut object["spec"], spec);
+    serde_json::from_str(&object.to_string()).unwrap()
+}
+
+/// Sets the fields of `more` in `object`.
+pub fn overlay(object: &mut Value, more: Value) {
+    let Value::Object(more) = more else {
+        panic!("{more} is no object")
+    };
+    object.as_object_mut().unwrap().extend(more);
+}
+
+/// The pod as one of the Job's.
+pub fn owned(pod: PodBuilder, job: &Job) -> PodBuilder {
+    let owner = machinery::meta::OwnerRef::controller(&machinery::meta::resources::JOBS, &job.metadata);
+    pod.with("/metadata/ownerReferences", json!([owner]))
 }
 
 /// A Deployment of `app=web` that rolls with 25% surge and unavailability.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use machinery::arith::Toleration;
 use machinery::arith::node_affinity::NodeSelector;
 use machinery::meta::{Istr, Object, ObjectMeta, Time, null_default};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::net::IpAddr;
@@ -39,9 +40,15 @@ pub struct PodSpec {
     /// The volumes that claims stand behind.
     #[serde(rename = "volumes", deserialize_with = "claim_volumes")]
     pub claims: Box<[ClaimVolume]>,
-    /// The one node that the required node affinity names.
-    #[serde(rename = "affinity", deserialize_with = "affine_node")]
-    affine_node: Istr,
+    pub active_deadline_seconds: Option<i64>,
+    pub priority_class_name: Istr,
+    /// The JSON of what the pod asks for as a whole, and of what its runtime needs.
+    #[serde(deserialize_with = "interned_json")]
+    pub resources: Istr,
+    #[serde(deserialize_with = "interned_json")]
+    pub overhead: Istr,
+    #[serde(deserialize_with = "null_default")]
+    pub affinity: Affinity,
 }
 
 /// A volume of a pod that a PersistentVolumeClaim stands behind.
@@ -64,9 +71,28 @@ pub enum ClaimSource {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Container {
+    name: Istr,
     #[serde(deserialize_with = "named_ports")]
     ports: Vec<NamedPort>,
     restart_policy: Option<Istr>,
+    /// JSON, the same for all pods of a workload.
+    #[serde(deserialize_with = "interned_json")]
+    resources: Istr,
+}
+
+impl Container {
+    fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
+/// What controllers ask about a pod's affinity.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Affinity {
+    /// The one node that the required node affinity names.
+    node: Istr,
+    /// Whether it looks at pods of other namespaces.
+    pub crosses_namespaces: bool,
 }
 
 /// A container port that a Service can name.
@@ -83,12 +109,13 @@ pub struct PodStatus {
     pub phase: Phase,
     #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
-    #[serde(deserialize_with = "restarts")]
-    pub container_statuses: Restarts,
+    pub container_statuses: Containers,
+    pub init_container_statuses: Containers,
     #[serde(rename = "podIPs", deserialize_with = "addresses")]
     pub pod_ips: Vec<IpAddr>,
     pub start_time: Option<Time>,
     pub reason: Istr,
+    pub qos_class: Istr,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -109,10 +136,25 @@ impl Phase {
     }
 }
 
-/// The largest restart count of the pod's containers (and of its restartable init containers, which upstream keeps apart).
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Restarts {
+/// What the statuses of a pod's containers tell, without those that run.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Containers {
+    /// The largest restart count.
     pub largest: i32,
+    /// All restarts.
+    pub restarts: i32,
+    /// How many have not ended.
+    pub going: u16,
+    /// Those that have.
+    pub ended: Box<[Ended]>,
+}
+
+/// A container that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub name: Istr,
+    pub exit_code: i32,
+    pub finished_at: Option<Time>,
 }
 
 impl PodSpec {
@@ -126,12 +168,32 @@ impl PodSpec {
         self.tolerations == other.tolerations
     }
 
+    /// The names of the sidecars.
+    pub fn sidecars(&self) -> impl Iterator<Item = &Istr> {
+        self.init_containers
+            .iter()
+            .filter(|container| container.is_sidecar())
+            .map(|container| &container.name)
+    }
+
+    /// What each container asks for, as JSON.
+    pub fn container_resources(&self) -> impl Iterator<Item = &Istr> {
+        self.containers.iter().map(|container| &container.resources)
+    }
+
+    /// What each init container asks for, as JSON, and whether it stays as a sidecar.
+    pub fn init_container_resources(&self) -> impl Iterator<Item = (&Istr, bool)> {
+        self.init_containers
+            .iter()
+            .map(|container| (&container.resources, container.is_sidecar()))
+    }
+
     /// The number of the port with this name and protocol, among containers and then sidecars.
     pub fn named_port(&self, name: &str, protocol: &str) -> Option<i32> {
         let sidecars = self
             .init_containers
             .iter()
-            .filter(|c| c.restart_policy.as_deref() == Some("Always"));
+            .filter(|container| container.is_sidecar());
         self.containers
             .iter()
             .chain(sidecars)
@@ -144,7 +206,7 @@ impl PodSpec {
 impl Pod {
     /// The node that the pod is on, or else the one that its node affinity names, as a DaemonSet's does.
     pub fn target_node(&self) -> Option<&Istr> {
-        [&self.spec.node_name, &self.spec.affine_node]
+        [&self.spec.node_name, &self.spec.affinity.node]
             .into_iter()
             .find(|name| !name.is_empty())
     }
@@ -198,6 +260,68 @@ impl Pod {
     }
 }
 
+impl<'de> Deserialize<'de> for Affinity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Whole {
+            node_affinity: Option<NodeAffinity>,
+            pod_affinity: Option<Terms>,
+            pod_anti_affinity: Option<Terms>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Terms {
+            #[serde(deserialize_with = "null_default")]
+            required_during_scheduling_ignored_during_execution: Vec<Term>,
+            #[serde(deserialize_with = "null_default")]
+            preferred_during_scheduling_ignored_during_execution: Vec<Weighted>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Weighted {
+            pod_affinity_term: Term,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Term {
+            #[serde(deserialize_with = "null_default")]
+            namespaces: Vec<IgnoredAny>,
+            namespace_selector: Option<IgnoredAny>,
+        }
+        let crosses = |term: &Term| !term.namespaces.is_empty() || term.namespace_selector.is_some();
+        let whole = Whole::deserialize(deserializer)?;
+        let nodes = whole
+            .node_affinity
+            .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution)
+            .unwrap_or_default();
+        let by_name = nodes
+            .node_selector_terms
+            .iter()
+            .flat_map(|term| &term.match_fields)
+            .find(|field| &*field.key == "metadata.name" && &*field.operator == "In");
+        let mut all = [whole.pod_affinity, whole.pod_anti_affinity]
+            .into_iter()
+            .flatten();
+        Ok(Self {
+            node: match by_name.map(|field| &*field.values) {
+                Some([name]) => Istr::from(&**name),
+                _ => Istr::default(),
+            },
+            crosses_namespaces: all.any(|terms| {
+                let required = &terms.required_during_scheduling_ignored_during_execution;
+                let preferred = &terms.preferred_during_scheduling_ignored_during_execution;
+                required.iter().any(crosses) || preferred.iter().any(|term| crosses(&term.pod_affinity_term))
+            }),
+        })
+    }
+}
+
 fn interned_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Istr, D::Error> {
     Ok(Option::<Box<RawValue>>::deserialize(deserializer)?
         .map_or_else(Istr::default, |raw| Istr::from(raw.get())))
@@ -234,22 +358,52 @@ fn named_ports<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamedPo
         .collect())
 }
 
-fn restarts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Restarts, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct ContainerStatus {
-        #[serde(default)]
-        restart_count: i32,
+impl<'de> Deserialize<'de> for Containers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct ContainerStatus {
+            #[serde(default)]
+            name: Istr,
+            #[serde(default)]
+            restart_count: i32,
+            #[serde(default)]
+            state: State,
+        }
+        #[derive(Default, Deserialize)]
+        struct State {
+            #[serde(default)]
+            terminated: Option<Terminated>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Terminated {
+            #[serde(default)]
+            exit_code: i32,
+            #[serde(default)]
+            finished_at: Option<Time>,
+        }
+        let statuses: Option<Vec<ContainerStatus>> = Option::deserialize(deserializer)?;
+        let mut containers = Self::default();
+        let mut ended = Vec::new();
+        for status in statuses.unwrap_or_default() {
+            containers.largest = containers.largest.max(status.restart_count);
+            containers.restarts = containers.restarts.saturating_add(status.restart_count);
+            match status.state.terminated {
+                None => containers.going = containers.going.saturating_add(1),
+                Some(Terminated {
+                    exit_code,
+                    finished_at,
+                }) => ended.push(Ended {
+                    name: status.name,
+                    exit_code,
+                    finished_at,
+                }),
+            }
+        }
+        containers.ended = ended.into();
+        Ok(containers)
     }
-    let statuses: Option<Vec<ContainerStatus>> = Option::deserialize(deserializer)?;
-    Ok(Restarts {
-        largest: statuses
-            .unwrap_or_default()
-            .iter()
-            .map(|status| status.restart_count)
-            .max()
-            .unwrap_or_default(),
-    })
 }
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
@@ -303,30 +457,4 @@ fn claim_volumes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[Clai
         .into_iter()
         .filter_map(source)
         .collect())
-}
-
-fn affine_node<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Istr, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Affinity {
-        node_affinity: Option<NodeAffinity>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct NodeAffinity {
-        required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
-    }
-    let required = Option::<Affinity>::deserialize(deserializer)?
-        .and_then(|affinity| affinity.node_affinity)
-        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution)
-        .unwrap_or_default();
-    let by_name = required
-        .node_selector_terms
-        .iter()
-        .flat_map(|term| &term.match_fields)
-        .find(|field| &*field.key == "metadata.name" && &*field.operator == "In");
-    Ok(match by_name.map(|field| &*field.values) {
-        Some([name]) => Istr::from(&**name),
-        _ => Istr::default(),
-    })
 }

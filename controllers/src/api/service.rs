@@ -33,6 +33,7 @@ pub struct ServiceSpec {
     pub ip_families: Vec<Istr>,
     pub publish_not_ready_addresses: bool,
     pub traffic_distribution: Option<Istr>,
+    pub allocate_load_balancer_node_ports: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -43,6 +44,7 @@ pub struct ServicePort {
     pub port: i32,
     pub target_port: Option<IntOrString>,
     pub app_protocol: Option<Istr>,
+    pub node_port: i32,
 }
 
 impl Service {

@@ -149,6 +149,16 @@ impl Watches {
             kind if *kind == resources::DEPLOYMENTS => {
                 self.follow(resource, self.caches.deployments().clone(), stop)
             }
+            kind if *kind == resources::JOBS => self.follow(resource, self.caches.jobs().clone(), stop),
+            kind if *kind == resources::REPLICATION_CONTROLLERS => {
+                self.follow(resource, self.caches.replication_controllers().clone(), stop)
+            }
+            kind if *kind == resources::RESOURCE_QUOTAS => {
+                self.follow(resource, self.caches.resource_quotas().clone(), stop)
+            }
+            kind if *kind == resources::CRON_JOBS => {
+                self.follow(resource, self.caches.cron_jobs().clone(), stop)
+            }
             kind if *kind == resources::SERVICES => {
                 self.follow(resource, self.caches.services().clone(), stop)
             }

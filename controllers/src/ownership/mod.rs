@@ -9,7 +9,9 @@
 mod claim;
 mod consistency;
 mod expectations;
+mod pods;
 
 pub use claim::{Claim, Claimant, adoption_patch, claim, release_patch};
 pub use consistency::Consistency;
 pub use expectations::{Expectations, TIMEOUT};
+pub use pods::PodClaims;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 /// Set while pods cannot be created or deleted.
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 
-/// What the status is to be, given the pods and how the last attempt to create or delete some failed.
+/// What the status is to be, given the pods and how the last attempt to create or delete some failed. `terminating` is told where the
+/// kind has a place for it.
 pub fn status(
     rs: &ReplicaSet,
     active: &[Arc<Pod>],
-    terminating: usize,
+    terminating: Option<usize>,
     failure: Option<&str>,
     now: Timestamp,
 ) -> ReplicaSetStatus {
@@ -27,7 +28,7 @@ pub fn status(
         }),
         ready_replicas: count(&Pod::is_ready),
         available_replicas: count(&|pod| is_available(pod, rs.spec.min_ready_seconds, now)),
-        terminating_replicas: Some(to_i32(terminating)),
+        terminating_replicas: terminating.map(to_i32),
         observed_generation: rs.metadata.generation,
         conditions: conditions(rs, active.len(), failure, now),
     }
@@ -89,7 +90,7 @@ mod tests {
             pod("c").ready_at(90).arc(),
             pod("d").label("app", "web").arc(),
         ];
-        let status = status(&rs, &pods, 2, None, now);
+        let status = status(&rs, &pods, Some(2), None, now);
         assert_eq!(
             (
                 status.replicas,
@@ -112,7 +113,7 @@ mod tests {
     fn a_failure_is_a_condition_until_it_passes() {
         let mut rs = replica_set("rs", 2);
         let now = Timestamp::from_second(100).unwrap();
-        rs.status = status(&rs, &[], 0, Some("quota"), now);
+        rs.status = status(&rs, &[], Some(0), Some("quota"), now);
         assert_eq!(
             (
                 &*rs.status.conditions[0].reason,
@@ -120,12 +121,18 @@ mod tests {
             ),
             ("FailedCreate", "quota")
         );
-        let later = status(&rs, &[], 0, Some("another"), Timestamp::from_second(200).unwrap());
+        let later = status(
+            &rs,
+            &[],
+            Some(0),
+            Some("another"),
+            Timestamp::from_second(200).unwrap(),
+        );
         assert_eq!(later, rs.status, "the first failure stays");
-        assert!(status(&rs, &[], 0, None, now).conditions.is_empty());
+        assert!(status(&rs, &[], Some(0), None, now).conditions.is_empty());
         let excess = [pod("a").arc(), pod("b").arc(), pod("c").arc()];
         assert_eq!(
-            status(&replica_set("rs", 2), &excess, 0, Some("x"), now).conditions[0].reason,
+            status(&replica_set("rs", 2), &excess, Some(0), Some("x"), now).conditions[0].reason,
             "FailedDelete"
         );
     }

@@ -1,46 +1,58 @@
 //! Watches, claims, writes.
 
+use super::kind::Replicas;
 use super::plan::{self, Scale};
 use super::status::status;
 use crate::api::{Pod, ReplicaSet, status_update};
 use crate::caches::{BY_NAMESPACE, BY_OWNER, orphans_of};
 use crate::context::Context;
-use crate::ownership::{Claim, Claimant, Consistency, Expectations, adoption_patch, claim, release_patch};
+use crate::ownership::{Consistency, Expectations, PodClaims};
+use crate::podcontrol::PodControl;
 use crate::pods::{self, Fan};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::arith::Selector;
 use machinery::cache::{Cache, Event};
-use machinery::client::{ApiError, DeleteOptions, PatchKind};
-use machinery::meta::resources::{PODS, REPLICA_SETS};
-use machinery::meta::{ObjectKey, ObjectMeta, ObjectRef, OwnerRef, PartialObject};
+use machinery::client::ApiError;
+use machinery::meta::{ObjectKey, ObjectMeta, OwnerRef, PartialObject};
 use machinery::queue::{Next, Queue, run_workers};
-use serde::de::IgnoredAny;
 use std::sync::Arc;
 use std::time::Instant;
 
-struct Controller {
+struct Controller<K> {
     context: Context,
     pods: Cache<Pod>,
-    sets: Cache<ReplicaSet>,
+    sets: Cache<K>,
     queue: Queue<ObjectKey>,
     expectations: Expectations,
     consistency: Consistency,
 }
 
-/// Runs until the context is stopped.
+/// Runs the controller of ReplicaSets until the context is stopped.
 pub async fn run(context: Context) {
+    let sets = context.caches.replica_sets().clone();
+    let workers = context.config.concurrent_replicaset_syncs;
+    work(context, sets, workers).await;
+}
+
+/// Runs the controller of ReplicationControllers until the context is stopped.
+pub async fn run_replication_controllers(context: Context) {
+    let sets = context.caches.replication_controllers().clone();
+    let workers = context.config.concurrent_rc_syncs;
+    work(context, sets, workers).await;
+}
+
+async fn work<K: Replicas>(context: Context, sets: Cache<K>, workers: usize) {
     let controller = Arc::new(Controller {
         pods: context.caches.pods().clone(),
-        sets: context.caches.replica_sets().clone(),
-        queue: Queue::new("replicaset"),
+        sets,
+        queue: Queue::new(K::QUEUE),
         expectations: Expectations::default(),
         consistency: Consistency::default(),
         context,
     });
     controller.subscribe();
     tokio::join!(controller.sets.synced(), controller.pods.synced());
-    let workers = controller.context.config.concurrent_replicaset_syncs;
     let stop = controller.context.stop.clone();
     let queue = controller.queue.clone();
     let work = run_workers(&queue, workers, move |key| {
@@ -53,18 +65,16 @@ pub async fn run(context: Context) {
     });
 }
 
-impl Controller {
+impl<K: Replicas> Controller<K> {
     fn subscribe(self: &Arc<Self>) {
         let this = self.clone();
         self.sets.subscribe(move |event| {
             match event {
-                Event::Updated { old, new } if old.metadata.uid != new.metadata.uid => {
-                    this.forget(&old.metadata)
-                }
-                Event::Deleted(last) => this.forget(&last.metadata),
+                Event::Updated { old, new } if old.meta().uid != new.meta().uid => this.forget(old.meta()),
+                Event::Deleted(last) => this.forget(last.meta()),
                 _ => {}
             }
-            this.queue.add(event.object().metadata.key());
+            this.queue.add(event.object().meta().key());
         });
         let this = self.clone();
         self.pods.subscribe(move |event| match event {
@@ -83,7 +93,7 @@ impl Controller {
     fn owner(pod: &Pod) -> Option<&OwnerRef> {
         pod.metadata
             .controller()
-            .filter(|owner| owner.kind == "ReplicaSet")
+            .filter(|owner| owner.kind == *K::RESOURCE.kind)
     }
 
     fn enqueue_owner(&self, pod: &Pod) {
@@ -100,6 +110,7 @@ impl Controller {
         } else if orphan_matters && pod.metadata.controller().is_none() {
             // Whoever selects it may adopt it.
             for set in self.sets.by_index(BY_NAMESPACE, &pod.metadata.namespace) {
+                let set = set.set();
                 if Selector::try_from(&set.spec.selector)
                     .is_ok_and(|selector| selector.matches(|key| pod.metadata.labels.get(key)))
                 {
@@ -132,9 +143,10 @@ impl Controller {
     }
 
     async fn sync(&self, key: &ObjectKey) -> anyhow::Result<Next> {
-        let Some(set) = self.sets.get(key) else {
+        let Some(held) = self.sets.get(key) else {
             return Ok(Next::Done);
         };
+        let set = held.set();
         let (now, uid) = (Instant::now(), &set.metadata.uid);
         if !self.consistency.is_caught_up(uid, [&set.metadata], now) {
             return Ok(Next::After(std::time::Duration::from_secs(1))); // the set's own event comes sooner
@@ -143,7 +155,7 @@ impl Controller {
         let selector = match Selector::try_from(&set.spec.selector) {
             Ok(selector) => selector,
             Err(problem) => {
-                tracing::error!(replica_set = %key, "invalid selector: {problem}");
+                tracing::error!(kind = &*K::RESOURCE.kind, name = %key, "invalid selector: {problem}");
                 return Ok(Next::Done);
             }
         };
@@ -154,20 +166,33 @@ impl Controller {
             .filter(|pod| pod.is_terminating() && pod.metadata.is_controlled_by(uid))
             .count();
         let active: Vec<_> = all.into_iter().filter(|pod| pod.is_active()).collect();
-        let active = self.claim(&set, &selector, active).await?;
+        let claims = PodClaims {
+            client: &self.context.client,
+            resource: K::RESOURCE,
+            owner: &set.metadata,
+            selector: &selector,
+            finalizer: None,
+        };
+        let active = claims.claim(active).await?;
         let mut failure = None;
         if waiting.is_none() && !set.metadata.is_deleting() {
-            failure = self.scale(&set, &active).await.err();
+            failure = self.scale(set, &active).await.err();
         }
         let clock = Timestamp::now();
         let text = failure.as_ref().map(ToString::to_string);
-        let wanted = status(&set, &active, terminating, text.as_deref(), clock);
+        let wanted = status(
+            set,
+            &active,
+            K::TELLS_TERMINATING.then_some(terminating),
+            text.as_deref(),
+            clock,
+        );
         if wanted != set.status {
-            let body = status_update(&REPLICA_SETS, &set.metadata, &wanted);
+            let body = status_update(K::RESOURCE, &set.metadata, &wanted);
             match self
                 .context
                 .client
-                .update_status::<PartialObject, _>(&REPLICA_SETS, &key.namespace, &key.name, &body)
+                .update_status::<PartialObject, _>(K::RESOURCE, &key.namespace, &key.name, &body)
                 .await
             {
                 Ok(written) => self.consistency.wrote(uid, &written.metadata, Instant::now()),
@@ -175,12 +200,13 @@ impl Controller {
                 // Somebody else wrote it: its event brings us back.
                 Err(conflict) if conflict.is_conflict() && failure.is_none() => return Ok(Next::BackOff),
                 Err(error) => {
-                    return Err(error).with_context(|| format!("updating the status of ReplicaSet {key}"));
+                    return Err(error)
+                        .with_context(|| format!("updating the status of {} {key}", K::RESOURCE.kind));
                 }
             }
         }
         if let Some(error) = failure {
-            return Err(anyhow::Error::new(error).context(format!("scaling ReplicaSet {key}")));
+            return Err(anyhow::Error::new(error).context(format!("scaling {} {key}", K::RESOURCE.kind)));
         }
         let available = plan::next_available(&active, set.spec.min_ready_seconds, clock);
         Ok([waiting, available]
@@ -190,77 +216,7 @@ impl Controller {
             .map_or(Next::Done, Next::After))
     }
 
-    /// The pods that are the set's, after adopting and releasing.
-    async fn claim(
-        &self,
-        set: &ReplicaSet,
-        selector: &Selector,
-        pods: Vec<Arc<Pod>>,
-    ) -> anyhow::Result<Vec<Arc<Pod>>> {
-        let claimant = Claimant {
-            meta: &set.metadata,
-            selector,
-        };
-        let mut owned = Vec::with_capacity(pods.len());
-        let mut may_adopt = None;
-        for pod in pods {
-            let name = (&pod.metadata.namespace, &pod.metadata.name);
-            match claim(&claimant, &pod.metadata) {
-                Claim::Ignore => {}
-                Claim::Own => owned.push(pod),
-                Claim::Adopt => {
-                    if may_adopt.is_none() {
-                        may_adopt = Some(self.may_adopt(&set.metadata).await?);
-                    }
-                    let owner = OwnerRef::controller(&REPLICA_SETS, &set.metadata);
-                    let patch = adoption_patch(&owner, &pod.metadata.uid);
-                    if may_adopt == Some(true) && self.patch_pod(name.0, name.1, &patch).await? {
-                        owned.push(pod);
-                    }
-                }
-                Claim::Release => {
-                    let patch = release_patch(&set.metadata.uid, &pod.metadata.uid);
-                    self.patch_pod(name.0, name.1, &patch).await?;
-                }
-            }
-        }
-        Ok(owned)
-    }
-
-    /// Asks the API server, since the cache may not show yet that the set is being deleted.
-    async fn may_adopt(&self, set: &ObjectMeta) -> Result<bool, ApiError> {
-        match self
-            .context
-            .client
-            .get::<PartialObject>(&REPLICA_SETS, &set.namespace, &set.name)
-            .await
-        {
-            Ok(fresh) => Ok(fresh.metadata.uid == set.uid && !fresh.metadata.is_deleting()),
-            Err(gone) if gone.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the pod was there to patch.
-    async fn patch_pod(
-        &self,
-        namespace: &str,
-        name: &str,
-        patch: &serde_json::Value,
-    ) -> Result<bool, ApiError> {
-        match self
-            .context
-            .client
-            .patch::<IgnoredAny, _>(&PODS, namespace, name, PatchKind::Strategic, patch)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(gone) if gone.is_not_found() || gone.is_invalid() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn scale(&self, set: &Arc<ReplicaSet>, active: &[Arc<Pod>]) -> Result<(), ApiError> {
+    async fn scale(&self, set: &ReplicaSet, active: &[Arc<Pod>]) -> Result<(), ApiError> {
         match plan::scale(set, active, || self.related(set), Timestamp::now()) {
             Scale::Nothing => Ok(()),
             Scale::Create(count) => self.create(set, count).await,
@@ -276,98 +232,33 @@ impl Controller {
         let siblings = self.sets.by_index(BY_OWNER, &owner.uid);
         siblings
             .iter()
-            .flat_map(|sibling| self.pods.by_index(BY_OWNER, &sibling.metadata.uid))
+            .flat_map(|sibling| self.pods.by_index(BY_OWNER, &sibling.meta().uid))
             .collect()
     }
 
-    async fn create(&self, set: &Arc<ReplicaSet>, count: usize) -> Result<(), ApiError> {
+    async fn create(&self, set: &ReplicaSet, count: usize) -> Result<(), ApiError> {
         let uid = &set.metadata.uid;
-        let about = ObjectRef::new(&REPLICA_SETS, &set.metadata);
-        let body = pods::from_template(&REPLICA_SETS, &set.metadata, &set.spec.template)?;
-        let (path, client) = (
-            PODS.collection_path(&set.metadata.namespace),
-            &self.context.client,
-        );
+        let body = pods::from_template(K::RESOURCE, &set.metadata, &set.spec.template)?;
+        let control = PodControl::new(&self.context, &self.expectations, K::RESOURCE, &set.metadata);
         self.expectations.creating(uid, count, Instant::now());
-        let result = Fan::slow_start(count)
-            .run(|_| async {
-                match client
-                    .raw::<PartialObject>(http::Method::POST, &path, "application/json", body.clone())
-                    .await
-                {
-                    Ok(pod) => {
-                        self.expectations.created(uid, Some(&pod.metadata.uid));
-                        self.context.events.normal(
-                            &about,
-                            "SuccessfulCreate",
-                            format_args!("Created pod: {}", pod.metadata.name),
-                        );
-                        Ok(())
-                    }
-                    Err(error) => {
-                        self.expectations.created(uid, None);
-                        if error.is_namespace_terminating() {
-                            return Ok(()); // nothing can be created there any more
-                        }
-                        self.context.events.warning(
-                            &about,
-                            "FailedCreate",
-                            format_args!("Error creating: {}", pods::reason(&error)),
-                        );
-                        Err(error)
-                    }
-                }
-            })
-            .await;
+        let result = Fan::slow_start(count).run(|_| control.create(body.clone())).await;
         for _ in 0..result.skipped {
             self.expectations.created(uid, None);
         }
         result.error.map_or(Ok(()), Err)
     }
 
-    async fn delete(&self, set: &Arc<ReplicaSet>, doomed: Vec<Arc<Pod>>) -> Result<(), ApiError> {
+    async fn delete(&self, set: &ReplicaSet, doomed: Vec<Arc<Pod>>) -> Result<(), ApiError> {
         let uid = &set.metadata.uid;
-        let about = ObjectRef::new(&REPLICA_SETS, &set.metadata);
+        let control = PodControl::new(&self.context, &self.expectations, K::RESOURCE, &set.metadata);
         self.expectations
             .deleting(uid, doomed.iter().map(|pod| &pod.metadata.uid), Instant::now());
-        let (doomed, about) = (&doomed, &about);
+        let (control, doomed) = (&control, &doomed);
         let result = Fan::all(doomed.len())
             .run(|index| async move {
-                let Some(pod) = doomed.get(index) else {
-                    return Ok(());
-                };
-                let meta = &pod.metadata;
-                match self
-                    .context
-                    .client
-                    .delete(
-                        &PODS,
-                        &meta.namespace,
-                        &meta.name,
-                        &DeleteOptions::default().uid(&*meta.uid),
-                    )
-                    .await
-                {
-                    Ok(()) => {
-                        self.context.events.normal(
-                            about,
-                            "SuccessfulDelete",
-                            format_args!("Deleted pod: {}", meta.name),
-                        );
-                        Ok(())
-                    }
-                    Err(error) => {
-                        self.expectations.saw_deletion(uid, &meta.uid);
-                        if error.is_not_found() || error.is_conflict() {
-                            return Ok(()); // gone already, or another pod by now
-                        }
-                        self.context.events.warning(
-                            about,
-                            "FailedDelete",
-                            format_args!("Error deleting: {}", pods::reason(&error)),
-                        );
-                        Err(error)
-                    }
+                match doomed.get(index) {
+                    Some(pod) => control.delete(pod).await,
+                    None => Ok(()),
                 }
             })
             .await;

@@ -4,10 +4,14 @@
 //! Needs both programs (see `machinery::testing::Assets`); without them each test says that it is skipped, except in CI.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cronjobs;
 mod endpoints;
+mod jobs;
 mod namespaces;
 mod nodes;
+mod quotas;
 mod ranges;
+mod replication;
 
 use controllers::caches::Caches;
 use controllers::clients::Clients;
@@ -80,6 +84,14 @@ async fn create(client: &Client, resource: &Resource, namespace: &str, mut body:
     body["apiVersion"] = resource.api_version().into();
     body["kind"] = resource.kind.as_ref().into();
     client.create(resource, namespace, &body).await.unwrap()
+}
+
+/// Sets the fields of `more` in `object`.
+fn overlay(object: &mut Value, more: Value) {
+    let Value::Object(more) = more else {
+        panic!("{more} is no object")
+    };
+    object.as_object_mut().unwrap().extend(more);
 }
 
 async fn namespace(client: &Client, name: &str) {
