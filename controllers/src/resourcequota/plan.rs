@@ -31,11 +31,26 @@ pub fn total(limits: &[&str], costs: impl IntoIterator<Item = Amounts>) -> Amoun
     sums
 }
 
+/// Why a quota is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Something has gone, or the quota is new: the count is the truth.
+    Went,
+    /// Something has come. The API server charges before it stores, so what it has charged and we do not see may be on its way: the
+    /// count only shows what it failed to charge (since it did not heed a new quota yet).
+    Came,
+}
+
 /// The status with these amounts; what could not be counted now stays as it was. None if nothing changes.
-pub fn status(quota: &ResourceQuota, counted: Amounts) -> Option<ResourceQuotaStatus> {
+pub fn status(quota: &ResourceQuota, counted: Amounts, why: Why) -> Option<ResourceQuotaStatus> {
     let hard = quota.spec.hard.clone();
     let mut used = quota.status.used.clone().unwrap_or_default();
-    used.extend(counted);
+    for (name, amount) in counted {
+        let held = used.entry(name).or_insert(amount);
+        if why == Why::Went || *held < amount {
+            *held = amount;
+        }
+    }
     used.retain(|name, _| hard.contains_key(name));
     let wanted = ResourceQuotaStatus {
         hard: Some(hard),
@@ -83,12 +98,21 @@ mod tests {
     #[test]
     fn the_status_is_written_when_it_changes() {
         let hard = json!({ "pods": 5, "unknown": 1 });
-        let fresh = status(&quota(hard.clone(), json!({})), amounts(json!({ "pods": 2 }))).unwrap();
+        let fresh = status(
+            &quota(hard.clone(), json!({})),
+            amounts(json!({ "pods": 2 })),
+            Why::Went,
+        )
+        .unwrap();
         assert_eq!(fresh.hard, Some(amounts(hard.clone())));
         assert_eq!(fresh.used, Some(amounts(json!({ "pods": 2 }))));
         let same = json!({ "hard": { "pods": "5", "unknown": "1" }, "used": { "pods": "2" } });
         assert_eq!(
-            status(&quota(hard.clone(), same), amounts(json!({ "pods": 2 }))),
+            status(
+                &quota(hard.clone(), same),
+                amounts(json!({ "pods": 2 })),
+                Why::Went
+            ),
             None
         );
         let kept = status(
@@ -97,8 +121,19 @@ mod tests {
                 json!({ "hard": hard, "used": { "pods": 2, "gone": 1 } }),
             ),
             Amounts::new(),
+            Why::Went,
         )
         .unwrap();
         assert_eq!(kept.used, Some(amounts(json!({ "pods": 2 }))));
+    }
+    #[test]
+    fn what_comes_only_raises_the_count() {
+        let held = json!({ "hard": { "pods": 5, "secrets": 5 }, "used": { "pods": 3, "secrets": 1 } });
+        let quota = quota(json!({ "pods": 5, "secrets": 5 }), held);
+        let seen = amounts(json!({ "pods": 2, "secrets": 2 }));
+        let raised = status(&quota, seen.clone(), Why::Came).unwrap();
+        assert_eq!(raised.used, Some(amounts(json!({ "pods": 3, "secrets": 2 }))));
+        let exact = status(&quota, seen.clone(), Why::Went).unwrap();
+        assert_eq!(exact.used, Some(seen));
     }
 }

@@ -1,7 +1,7 @@
 //! Counts and writes.
 
 use super::measure::{Kind, kind_of};
-use super::plan::{kinds, status, total};
+use super::plan::{Why, kinds, status, total};
 use super::usage::{is_alive, of_claim, of_many, of_pod, of_service};
 use super::watches::{MEMORY, Watch, Watches};
 use super::{claim::Claim, scope};
@@ -20,6 +20,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long what comes is gathered before it is compared with what the API server has charged.
+const GATHER: Duration = Duration::from_secs(1);
 /// How long a kind may keep a quota waiting for its first list.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,17 +31,42 @@ struct Controller {
     pods: Cache<Pod>,
     services: Cache<Service>,
     watches: Watches,
-    queue: Queue<ObjectKey>,
+    lines: Lines,
     consistency: Consistency,
+}
+
+/// Quotas to be counted since something has gone, or come.
+#[derive(Clone)]
+struct Lines {
+    went: Queue<ObjectKey>,
+    came: Queue<ObjectKey>,
+}
+
+impl Lines {
+    /// Something that counts towards quotas of this namespace has come or gone.
+    fn enqueue(&self, quotas: &Cache<ResourceQuota>, kind: &Kind, namespace: &Istr, why: Why) {
+        for quota in quotas.by_index(BY_NAMESPACE, namespace) {
+            let mut limits = quota.spec.hard.keys();
+            if limits.any(|limit| kind_of(limit).as_ref() == Some(kind)) {
+                match why {
+                    Why::Went => self.went.add(quota.metadata.key()),
+                    Why::Came => self.came.add_after(quota.metadata.key(), GATHER),
+                }
+            }
+        }
+    }
 }
 
 /// Runs until the context is stopped.
 pub async fn run(context: Context) {
-    let queue: Queue<ObjectKey> = Queue::new("resourcequota_primary");
+    let lines = Lines {
+        went: Queue::new("resourcequota_primary"),
+        came: Queue::new("resourcequota_came"),
+    };
     let quotas = context.caches.resource_quotas().clone();
-    let freed = {
-        let (queue, quotas) = (queue.clone(), quotas.clone());
-        Arc::new(move |kind: &Kind, namespace: &Istr| enqueue(&queue, &quotas, kind, namespace))
+    let changed = {
+        let (lines, quotas) = (lines.clone(), quotas.clone());
+        Arc::new(move |kind: &Kind, namespace: &Istr, why| lines.enqueue(&quotas, kind, namespace, why))
     };
     let controller = Arc::new(Controller {
         pods: context.caches.pods().clone(),
@@ -48,10 +75,10 @@ pub async fn run(context: Context) {
             context.caches.clone(),
             context.client.clone(),
             context.stop.clone(),
-            freed,
+            changed,
         ),
         quotas,
-        queue: queue.clone(),
+        lines: lines.clone(),
         consistency: Consistency::default(),
         context,
     });
@@ -64,29 +91,26 @@ pub async fn run(context: Context) {
     let workers = controller.context.config.concurrent_resource_quota_syncs;
     let period = controller.context.config.resource_quota_sync_period;
     let stop = controller.context.stop.clone();
-    let this = controller.clone();
-    let work = run_workers(&queue, workers, move |key| {
-        let this = this.clone();
-        async move { this.sync(&key).await }
-    });
+    let work = |queue: Queue<ObjectKey>, why| {
+        let this = controller.clone();
+        async move {
+            run_workers(&queue, workers, move |key| {
+                let this = this.clone();
+                async move { this.sync(&key, why).await }
+            })
+            .await;
+        }
+    };
     tokio::join!(
-        work,
+        work(lines.went.clone(), Why::Went),
+        work(lines.came.clone(), Why::Came),
         stop.run_until_cancelled(controller.recount(period)),
         async {
             stop.cancelled().await;
-            queue.shutdown();
+            lines.went.shutdown();
+            lines.came.shutdown();
         }
     );
-}
-
-/// Something that counts towards quotas of this namespace has gone, or costs less.
-fn enqueue(queue: &Queue<ObjectKey>, quotas: &Cache<ResourceQuota>, kind: &Kind, namespace: &Istr) {
-    for quota in quotas.by_index(BY_NAMESPACE, namespace) {
-        let mut limits = quota.spec.hard.keys();
-        if limits.any(|limit| kind_of(limit).as_ref() == Some(kind)) {
-            queue.add(quota.metadata.key());
-        }
-    }
 }
 
 /// Whether the status is not about what the spec limits now.
@@ -98,10 +122,10 @@ impl Controller {
     fn subscribe(self: &Arc<Self>) {
         let this = self.clone();
         self.quotas.subscribe(move |event| match event {
-            Event::Added(quota) => this.queue.add(quota.metadata.key()),
+            Event::Added(quota) => this.lines.went.add(quota.metadata.key()),
             // The API server writes what it charges: that is no news.
             Event::Updated { old, new } if old.spec != new.spec || is_behind(new) => {
-                this.queue.add(new.metadata.key());
+                this.lines.went.add(new.metadata.key());
             }
             Event::Updated { .. } => {}
             Event::Deleted(last) => this.consistency.forget(&last.metadata.uid),
@@ -109,31 +133,32 @@ impl Controller {
         let (this, kind) = (self.clone(), Kind::new("", "pods"));
         self.pods.subscribe(move |event| {
             let now = Timestamp::now();
-            let freed = match event {
-                Event::Added(_) => false,
-                Event::Deleted(_) => true,
+            let why = match event {
+                Event::Added(_) => Some(Why::Came),
+                Event::Deleted(_) => Some(Why::Went),
                 Event::Updated { old, new } => {
                     let timed = |pod: &Pod| pod.spec.active_deadline_seconds.is_some();
-                    (is_alive(old, now) && !is_alive(new, now))
+                    let cheaper = (is_alive(old, now) && !is_alive(new, now))
                         || timed(old) != timed(new)
-                        || !old.spec.container_resources().eq(new.spec.container_resources())
+                        || !old.spec.container_resources().eq(new.spec.container_resources());
+                    cheaper.then_some(Why::Went)
                 }
             };
-            if freed {
+            if let Some(why) = why {
                 let namespace = &event.object().metadata.namespace;
-                enqueue(&this.queue, &this.quotas, &kind, namespace);
+                this.lines.enqueue(&this.quotas, &kind, namespace, why);
             }
         });
         let (this, kind) = (self.clone(), Kind::new("", "services"));
         self.services.subscribe(move |event| {
-            let freed = match event {
-                Event::Added(_) => false,
-                Event::Deleted(_) => true,
-                Event::Updated { old, new } => of_service(old) != of_service(new),
+            let why = match event {
+                Event::Added(_) => Some(Why::Came),
+                Event::Deleted(_) => Some(Why::Went),
+                Event::Updated { old, new } => (of_service(old) != of_service(new)).then_some(Why::Went),
             };
-            if freed {
+            if let Some(why) = why {
                 let namespace = &event.object().metadata.namespace;
-                enqueue(&this.queue, &this.quotas, &kind, namespace);
+                this.lines.enqueue(&this.quotas, &kind, namespace, why);
             }
         });
     }
@@ -153,12 +178,12 @@ impl Controller {
                 .collect();
             self.watches.retain(|kind| wanted.contains(kind));
             for quota in quotas {
-                self.queue.add(quota.metadata.key());
+                self.lines.went.add(quota.metadata.key());
             }
         }
     }
 
-    async fn sync(&self, key: &ObjectKey) -> anyhow::Result<Next> {
+    async fn sync(&self, key: &ObjectKey, why: Why) -> anyhow::Result<Next> {
         let Some(quota) = self.quotas.get(key) else {
             return Ok(Next::Done);
         };
@@ -184,7 +209,7 @@ impl Controller {
                 }
             }
         }
-        if let Some(status) = status(&quota, counted) {
+        if let Some(status) = status(&quota, counted, why) {
             let body = status_update(&RESOURCE_QUOTAS, &quota.metadata, &status);
             match self
                 .context

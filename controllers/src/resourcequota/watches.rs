@@ -2,6 +2,7 @@
 
 use super::claim::Claim;
 use super::measure::Kind;
+use super::plan::Why;
 use crate::caches::{BY_NAMESPACE, Caches};
 use crate::garbagecollector::watches::Bare;
 use machinery::cache::{Cache, Event};
@@ -35,14 +36,14 @@ struct Served {
     asked: Option<Instant>,
 }
 
-/// Called with a kind and a namespace where a quota may have become free.
-type Freed = dyn Fn(&Kind, &Istr) + Send + Sync;
+/// Called with the kind and the namespace of what has come or gone.
+type Changed = dyn Fn(&Kind, &Istr, Why) + Send + Sync;
 
 pub struct Watches {
     caches: Arc<Caches>,
     client: Client,
     stop: CancellationToken,
-    freed: Arc<Freed>,
+    changed: Arc<Changed>,
     running: Mutex<FxHashMap<Kind, Running>>,
     served: tokio::sync::Mutex<Served>,
 }
@@ -52,12 +53,12 @@ fn namespace<K: Object>(object: &K) -> Vec<Istr> {
 }
 
 impl Watches {
-    pub fn new(caches: Arc<Caches>, client: Client, stop: CancellationToken, freed: Arc<Freed>) -> Self {
+    pub fn new(caches: Arc<Caches>, client: Client, stop: CancellationToken, changed: Arc<Changed>) -> Self {
         Self {
             caches,
             client,
             stop,
-            freed,
+            changed,
             running: Mutex::default(),
             served: tokio::sync::Mutex::default(),
         }
@@ -127,7 +128,7 @@ impl Watches {
         }
         let stop = self.stop.child_token();
         let client = self.caches.client();
-        let (freed, about) = (self.freed.clone(), kind.clone());
+        let (changed, about) = (self.changed.clone(), kind.clone());
         let watch = if *resource == PERSISTENT_VOLUME_CLAIMS {
             let cache = Cache::builder(client, resource)
                 .index(BY_NAMESPACE, namespace)
@@ -136,8 +137,8 @@ impl Watches {
                 Event::Updated { old, new }
                     if old.storage() == new.storage()
                         && old.attribute_classes() == new.attribute_classes() => {}
-                Event::Added(_) => {}
-                _ => freed(&about, &event.object().meta().namespace),
+                Event::Added(claim) => changed(&about, &claim.meta().namespace, Why::Came),
+                _ => changed(&about, &event.object().meta().namespace, Why::Went),
             });
             Watch::Claims(cache)
         } else {
@@ -145,10 +146,10 @@ impl Watches {
                 .metadata_only()
                 .index(BY_NAMESPACE, namespace)
                 .start(&stop);
-            cache.subscribe(move |event: &Event<Bare>| {
-                if let Event::Deleted(last) = event {
-                    freed(&about, &last.meta().namespace);
-                }
+            cache.subscribe(move |event: &Event<Bare>| match event {
+                Event::Added(object) => changed(&about, &object.meta().namespace, Why::Came),
+                Event::Updated { .. } => {}
+                Event::Deleted(last) => changed(&about, &last.meta().namespace, Why::Went),
             });
             Watch::Others(cache)
         };

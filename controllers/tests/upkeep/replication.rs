@@ -1,10 +1,11 @@
 //! ReplicationControllers: what is not shared with ReplicaSets.
 
-use crate::{Running, condition, create, event, namespace, server, until};
+use crate::{Running, condition, create, event, get, namespace, server, until};
 use controllers::config::Config;
-use machinery::client::{Client, ListOptions, PatchKind};
+use machinery::client::{Client, DeleteOptions, ListOptions, PatchKind};
 use machinery::meta::resources::{PODS, REPLICATION_CONTROLLERS, RESOURCE_QUOTAS};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn pods(client: &Client, space: &str) -> Vec<Value> {
     client
@@ -42,7 +43,17 @@ async fn a_replication_controller_keeps_its_pods() {
         .await
         .unwrap();
     let orphan = json!({ "metadata": { "name": "orphan", "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
-    create(client, &PODS, space, orphan).await;
+    // The API server takes a moment to heed a new quota.
+    loop {
+        create(client, &PODS, space, orphan.clone()).await;
+        let quota = get(client, &RESOURCE_QUOTAS, space, "q").await;
+        if quota["status"]["used"]["pods"] == "1" {
+            break;
+        }
+        let now = DeleteOptions::default().grace(0);
+        client.delete(&PODS, space, "orphan", &now).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let template = json!({ "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [{ "name": "c", "image": "i" }] } });
     let rc = json!({ "metadata": { "name": "rc" }, "spec": { "replicas": 3, "selector": { "app": "web" }, "template": template } });
     create(client, &REPLICATION_CONTROLLERS, space, rc).await;
