@@ -179,7 +179,7 @@ impl<K: Replicas> Controller<K> {
             failure = self.scale(set, &active).await.err();
         }
         let clock = Timestamp::now();
-        let text = failure.as_ref().map(ToString::to_string);
+        let text = failure.as_ref().map(pods::reason);
         let wanted = status(
             set,
             &active,
