@@ -9,7 +9,6 @@ mod name;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1 as core;
 use machinery::arith::duration;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -89,19 +88,19 @@ impl Images {
         self.failures.lock().retain(|(of, _), _| **of != *uid);
     }
 
-    /// Makes sure that an image is here.
+    /// Makes sure that an image is here, as a container or a volume asks for it.
     ///
     /// # Errors
     /// What the container waits for.
     pub async fn ensure(
         &self,
         about: &About<'_>,
-        container: &core::Container,
+        asked: &str,
+        policy: Option<&str>,
         sandbox_config: &PodSandboxConfig,
         handler: &str,
     ) -> Result<Present, Missing> {
-        let asked = container.image.clone().unwrap_or_default();
-        let image = with_default_tag(&asked).map_err(|why| {
+        let image = with_default_tag(asked).map_err(|why| {
             let message = format!("Failed to apply default image tag {asked:?}: {why}");
             about.warning("InspectFailed", message.clone());
             Missing {
@@ -115,7 +114,7 @@ impl Images {
             runtime_handler: handler.to_owned(),
             ..Default::default()
         };
-        let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+        let policy = policy.unwrap_or("IfNotPresent");
         if policy != "Always" {
             let found = self.node.cri.image_status(spec.clone()).await.map_err(|error| {
                 let message = format!("Failed to inspect image {asked:?}: {}", error.message());
@@ -145,7 +144,7 @@ impl Images {
                 });
             }
         }
-        self.pull(about, &asked, spec, sandbox_config).await
+        self.pull(about, asked, spec, sandbox_config).await
     }
 
     async fn pull(

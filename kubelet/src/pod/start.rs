@@ -1,5 +1,6 @@
 //! Starts one container: image, configuration, create, start, postStart hook.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::cri::api::{Mount, PodSandboxConfig};
 use crate::cri::container::{self, Attempt};
 use crate::cri::sandbox;
 use crate::cri::security::Defaults;
+use crate::image::Missing;
 use crate::volume::PodVolumes;
 
 /// Why a container could not be started: what its status will say.
@@ -73,18 +75,26 @@ pub async fn start(
             retry: None,
         }
     };
+    let missing = |missing: Missing| {
+        about.warning("Failed", format!("Error: {}", missing.reason));
+        Failed {
+            reason: missing.reason,
+            message: missing.message,
+            retry: missing.retry,
+        }
+    };
     let image = shared
         .images
-        .ensure(&about, spec, place.config, place.handler)
+        .ensure(
+            &about,
+            spec.image.as_deref().unwrap_or_default(),
+            spec.image_pull_policy.as_deref(),
+            place.config,
+            place.handler,
+        )
         .await
-        .map_err(|missing| {
-            about.warning("Failed", format!("Error: {}", missing.reason));
-            Failed {
-                reason: missing.reason,
-                message: missing.message,
-                retry: missing.retry,
-            }
-        })?;
+        .map_err(missing)?;
+    let volume_images = volume_images(shared, place, spec).await.map_err(missing)?;
 
     let logs = shared.node.paths.pod_log(pod.namespace(), pod.name(), pod.uid());
     let restart_count = match seen.latest(&spec.name) {
@@ -93,7 +103,13 @@ pub async fn start(
     };
     let config_error = |message: String| fail("CreateContainerConfigError", message);
     let target = target(pod, which, seen).map_err(config_error)?;
-    let (env, mounts) = env_and_mounts(shared, place, spec).await.map_err(config_error)?;
+    let (env, mut mounts) = env_and_mounts(shared, place, spec).await.map_err(config_error)?;
+    for image in mounts.iter_mut().filter_map(|mount| mount.image.as_mut()) {
+        if let Some(here) = volume_images.get(&image.image) {
+            image.user_specified_image = std::mem::replace(&mut image.image, here.clone());
+            image.runtime_handler = place.handler.to_owned();
+        }
+    }
     let attempt = Attempt {
         restart_count,
         image_ref: &image.id,
@@ -125,6 +141,30 @@ pub async fn start(
     resize::actuate::started(shared, pod, which, spec);
     files::link_log(&shared.node.paths, pod, &spec.name, &id, &log);
     post_start(shared, place, which, spec, &id).await
+}
+
+/// Makes sure that the images which the container mounts are here: their ids, by the names that the pod gives them.
+async fn volume_images(
+    shared: &Shared,
+    place: Place<'_>,
+    spec: &core::Container,
+) -> Result<BTreeMap<String, String>, Missing> {
+    let about = About::pod(&shared.node.events, place.pod);
+    let mut here = BTreeMap::new();
+    for volume in place.pod.spec().volumes.iter().flatten() {
+        let mounted = spec.volume_mounts.iter().flatten().any(|m| m.name == volume.name);
+        let Some(source) = volume.image.as_ref().filter(|_| mounted) else {
+            continue;
+        };
+        let (reference, policy) = (source.reference.as_deref(), source.pull_policy.as_deref());
+        let reference = reference.unwrap_or_default();
+        let image = shared
+            .images
+            .ensure(&about, reference, policy, place.config, place.handler)
+            .await?;
+        here.insert(reference.to_owned(), image.id);
+    }
+    Ok(here)
 }
 
 /// The hook runs beside the container's own start; if it fails the container goes.
