@@ -77,7 +77,7 @@ impl Bench {
         };
         self.run(
             &program,
-            &["--controllers=deployment-controller,replicaset-controller,endpointslice-controller,daemonset-controller,statefulset-controller"],
+            &["--controllers=deployment-controller,replicaset-controller,endpointslice-controller,daemonset-controller,statefulset-controller,job-controller,cronjob-controller,replicationcontroller-controller,resourcequota-controller"],
         );
         true
     }

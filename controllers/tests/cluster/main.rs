@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod accounts;
+mod batch;
 mod bench;
 mod budgets;
 mod ownership;
@@ -45,6 +46,22 @@ async fn the_manager_alone_runs_sets() {
     sets::daemons_run_on_every_node_and_roll(&bench).await;
     sets::stateful_pods_come_in_order_and_roll(&bench).await;
     sets::upstream_takes_over_and_hands_back(&mut bench).await;
+    let refused = bench.refusals();
+    assert!(
+        refused.is_empty(),
+        "more rights than upstream's were asked for:\n{}",
+        refused.join("\n")
+    );
+}
+
+/// Work that ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manager_alone_runs_batches() {
+    let Some(mut bench) = Bench::start().await else {
+        return;
+    };
+    bench.ours();
+    batch::each_end_is_counted_once_whoever_leads(&mut bench).await;
     let refused = bench.refusals();
     assert!(
         refused.is_empty(),
