@@ -21,7 +21,7 @@ use super::meter::Bounds;
 use super::plane::Plane;
 use super::rounds::Rounds;
 use super::table::{Better, Table, Target};
-use super::watch::{Kind, Watch};
+use super::watch::{Named, Watch};
 use crate::assets::Image;
 use crate::cluster::progress::Progress;
 use crate::plan::choice::{Component, Origin};
@@ -176,22 +176,12 @@ async fn deploy(plane: &Plane, name: &str, replicas: usize) -> Result<Duration> 
     let client = plane.load.one();
     let name = format!("{name}-{replicas}");
     let mine = ListOptions::default().labels(format!("app={name}"));
-    let mut pods: Watch<IgnoredAny> = Watch::start(client, &PODS, NAMESPACE, &mine).await?;
+    let mut pods: Watch<Named> = Watch::start(client, &PODS, NAMESPACE, &mine).await?;
     let since = Instant::now();
     client
         .create::<IgnoredAny, _>(&DEPLOYMENTS, NAMESPACE, &deployment(&name, replicas))
         .await?;
-    let seen = std::cell::Cell::new(0);
-    let last = pods
-        .until(
-            PATIENCE,
-            |event| {
-                seen.set(seen.get() + usize::from(event.kind == Kind::Added));
-                seen.get() >= replicas
-            },
-            || format!("{} of {replicas} pods were made", seen.get()),
-        )
-        .await?;
+    let last = pods.count(replicas, PATIENCE, "pods were made").await?;
     Ok(last.saturating_duration_since(since))
 }
 

@@ -1,9 +1,11 @@
 //! Objects as they change, each with the moment at which we heard of it.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use machinery::client::{Client, ListOptions};
+use machinery::client::{Client, ListOptions, WatchBody};
 use machinery::meta::Resource;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -34,16 +36,51 @@ pub struct Event<T> {
     pub object: T,
 }
 
+/// As much of an object as it takes to count it.
+#[derive(Debug, Deserialize)]
+pub struct Named {
+    pub metadata: Name,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Name {
+    pub name: String,
+}
+
 /// A watch that is read all the time, so that no event is heard of late.
+///
+/// The API server ends a watch whose reader cannot keep up. It is then started again: what there is comes once more as
+/// added, and what went in between is not told.
 pub struct Watch<T> {
     events: mpsc::UnboundedReceiver<Event<T>>,
     reader: JoinHandle<Result<()>>,
 }
 
+/// A watch that ends more often will not get better.
+const TRIES: u32 = 10;
+
 impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
         self.reader.abort();
     }
+}
+
+/// Passes on what a watch tells until it ends; `false` once nobody listens.
+async fn read<T: DeserializeOwned>(
+    mut body: WatchBody,
+    sender: &mpsc::UnboundedSender<Event<T>>,
+) -> Result<bool> {
+    let mut pending = Vec::new();
+    while let Some(piece) = body.next().await.context("reading a watch")? {
+        let at = Instant::now();
+        pending.extend_from_slice(&piece);
+        for (kind, object) in lines(&mut pending)? {
+            if sender.send(Event { at, kind, object }).is_err() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl<T: DeserializeOwned + Send + 'static> Watch<T> {
@@ -54,23 +91,27 @@ impl<T: DeserializeOwned + Send + 'static> Watch<T> {
         namespace: &str,
         options: &ListOptions,
     ) -> Result<Self> {
-        let mut body = client
-            .watch(resource, namespace, options, &[], false)
-            .await
-            .with_context(|| format!("watching {}", resource.plural))?;
+        let open = async |client: &Client, resource: &Resource, namespace: &str, options: &ListOptions| {
+            client
+                .watch(resource, namespace, options, &[], false)
+                .await
+                .with_context(|| format!("watching {}", resource.plural))
+        };
+        let mut body = open(client, resource, namespace, options).await?;
         let (sender, events) = mpsc::unbounded_channel();
+        let (client, resource) = (client.clone(), resource.clone());
+        let (namespace, options) = (namespace.to_owned(), options.clone());
         let reader = tokio::spawn(async move {
-            let mut pending = Vec::new();
-            while let Some(piece) = body.next().await.context("reading a watch")? {
-                let at = Instant::now();
-                pending.extend_from_slice(&piece);
-                for (kind, object) in lines(&mut pending)? {
-                    if sender.send(Event { at, kind, object }).is_err() {
-                        return Ok(());
-                    }
+            for tried in 1.. {
+                match read(body, &sender).await {
+                    Ok(false) => break,
+                    Err(error) if tried >= TRIES => return Err(error),
+                    Ok(true) if tried >= TRIES => bail!("the API server ended a watch {tried} times"),
+                    Ok(true) | Err(_) => {}
                 }
+                body = open(&client, &resource, &namespace, &options).await?;
             }
-            bail!("the API server ended a watch")
+            Ok(())
         });
         Ok(Self { events, reader })
     }
@@ -111,6 +152,27 @@ impl<T: DeserializeOwned + Send + 'static> Watch<T> {
                 Err(_) => bail!("not within {patience:?}: {}", left()),
             }
         }
+    }
+}
+
+impl Watch<Named> {
+    /// Waits until `count` objects have been added; when the last was.
+    ///
+    /// # Errors
+    /// If they are not there within `patience`: how many there were.
+    pub async fn count(&mut self, count: usize, patience: Duration, what: &str) -> Result<Instant> {
+        let seen = RefCell::new(HashSet::with_capacity(count));
+        self.until(
+            patience,
+            |event| {
+                let mut seen = seen.borrow_mut();
+                event.kind == Kind::Added
+                    && seen.insert(event.object.metadata.name.clone())
+                    && seen.len() >= count
+            },
+            || format!("{} of {count} {what}", seen.borrow().len()),
+        )
+        .await
     }
 }
 

@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use machinery::client::ListOptions;
 use machinery::meta::resources::{NODES, PODS};
-use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::meter::Meters;
 use super::plane::Plane;
 use super::rounds::Rounds;
 use super::table::{Better, Table, Target};
-use super::watch::{Kind, Watch};
+use super::watch::{Named, Watch};
 use crate::cluster::progress::Progress;
 use crate::plan::choice::{Component, Origin};
 pub use cases::{Case, Constraint};
@@ -173,19 +172,11 @@ impl Field {
     ) -> Result<Duration> {
         let load = &self.plane.load;
         let bound = ListOptions::default().fields("spec.nodeName!=");
-        let mut watch: Watch<IgnoredAny> = Watch::start(load.one(), &PODS, namespace, &bound).await?;
+        let mut watch: Watch<Named> = Watch::start(load.one(), &PODS, namespace, &bound).await?;
         let kind = PODS;
         let pods = (0..count).map(|number| cases::pod(number, constraint));
         let since = Instant::now();
-        let seen = std::cell::Cell::new(0);
-        let counted = watch.until(
-            patience,
-            |event| {
-                seen.set(seen.get() + usize::from(event.kind == Kind::Added));
-                seen.get() >= count
-            },
-            || format!("{} of {count} pods were bound", seen.get()),
-        );
+        let counted = watch.count(count, patience, "pods were bound");
         let (last, ()) = tokio::try_join!(counted, load.create(&kind, namespace, pods))?;
         Ok(last.saturating_duration_since(since))
     }
