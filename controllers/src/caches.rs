@@ -5,6 +5,7 @@ use crate::api::{
     Namespace, Node, Pod, ReplicaSet, ReplicationController, ResourceQuota, Service, StatefulSet,
     StorageClass, Volume,
 };
+use crate::certificates::request::SigningRequest;
 use machinery::cache::Cache;
 use machinery::client::Client;
 use machinery::meta::{Istr, Object, PartialObject, Resource, resources};
@@ -63,6 +64,7 @@ pub struct Caches {
     claims: OnceLock<Cache<Claim>>,
     volumes: OnceLock<Cache<Volume>>,
     storage_classes: OnceLock<Cache<StorageClass>>,
+    signing_requests: OnceLock<Cache<SigningRequest>>,
 }
 
 impl Caches {
@@ -92,6 +94,7 @@ impl Caches {
             claims: OnceLock::new(),
             volumes: OnceLock::new(),
             storage_classes: OnceLock::new(),
+            signing_requests: OnceLock::new(),
         }
     }
 
@@ -265,5 +268,10 @@ impl Caches {
     pub fn storage_classes(&self) -> &Cache<StorageClass> {
         self.storage_classes
             .get_or_init(|| self.plain(&resources::STORAGE_CLASSES))
+    }
+
+    pub fn signing_requests(&self) -> &Cache<SigningRequest> {
+        self.signing_requests
+            .get_or_init(|| self.plain(&resources::CERTIFICATE_SIGNING_REQUESTS))
     }
 }

@@ -5,6 +5,7 @@ pub mod accounttoken;
 pub mod api;
 pub mod budget;
 pub mod caches;
+pub mod certificates;
 pub mod clients;
 pub mod clusterrole;
 pub mod config;

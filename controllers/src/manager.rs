@@ -165,6 +165,16 @@ const HERE: &[Here] = &[
         crate::ephemeral::sync::run
     ),
     here!(
+        "certificatesigningrequest-approving-controller",
+        "certificate-controller",
+        crate::certificates::sync::approve
+    ),
+    here!(
+        "certificatesigningrequest-cleaner-controller",
+        "certificate-controller",
+        crate::certificates::sync::clean
+    ),
+    here!(
         "clusterrole-aggregation-controller",
         "clusterrole-aggregation-controller",
         crate::clusterrole::sync::run

@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use machinery::client::DeleteOptions;
-use machinery::meta::resources::{CLUSTER_ROLES, SECRETS, SERVICE_ACCOUNTS};
+use machinery::meta::resources::{CERTIFICATE_SIGNING_REQUESTS, CLUSTER_ROLES, SECRETS, SERVICE_ACCOUNTS};
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "accounts";
@@ -75,6 +75,40 @@ pub async fn roles_are_made_up_of_others(bench: &Bench) {
                 view["rules"]
                     .as_array()
                     .is_some_and(|rules| rules.contains(&role["rules"][0]))
+            })
+        })
+        .await;
+}
+
+pub async fn kubelets_requests_are_approved(bench: &Bench) {
+    use base64::Engine as _;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "system:node:n1");
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "system:nodes");
+    let pem = params
+        .serialize_request(&KeyPair::generate().unwrap())
+        .unwrap()
+        .pem()
+        .unwrap();
+    let body = json!({ "metadata": { "name": "n1" }, "spec": { "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+        "usages": ["digital signature", "client auth"], "request": base64::engine::general_purpose::STANDARD.encode(pem) } });
+    bench
+        .client
+        .create::<Value, _>(&CERTIFICATE_SIGNING_REQUESTS, "", &body)
+        .await
+        .unwrap();
+    bench
+        .see("the approval", async |bench| {
+            let request = bench.get(&CERTIFICATE_SIGNING_REQUESTS, "", "n1").await;
+            request.is_some_and(|request| {
+                let condition = &request["status"]["conditions"][0];
+                condition["type"] == "Approved" && condition["reason"] == "AutoApproved"
             })
         })
         .await;

@@ -84,6 +84,7 @@ async fn the_manager_alone_keeps_promises() {
     volumes::pods_bring_their_claims(&bench).await;
     accounts::tokens_are_put_into_secrets(&bench).await;
     accounts::roles_are_made_up_of_others(&bench).await;
+    accounts::kubelets_requests_are_approved(&bench).await;
     let refused = bench.refusals();
     assert!(
         refused.is_empty(),
