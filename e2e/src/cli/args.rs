@@ -184,10 +184,10 @@ pub struct Conformance {
     /// Only say what would be run.
     #[arg(long)]
     pub dry_run: bool,
-    /// The tests that run beside others, on programs of ours: fail if one does that e2e/conformance/passing.txt names.
+    /// The tests that run beside others and that e2e/conformance/passing.txt names: fail if one does.
     #[arg(long)]
     pub check: bool,
-    /// With --check: add the tests that passed to the list.
+    /// With --check: run those that it does not name too, and add those that pass.
     #[arg(long, requires = "check")]
     pub update: bool,
     /// Only make the page of results anew [default of --page: docs/conformance.md of the checkout].

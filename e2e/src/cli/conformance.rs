@@ -47,12 +47,15 @@ fn request(folder: Folder, place: Place, options: Conformance) -> Result<Request
         (true, _) => Only::Parallel,
         _ => Only::All,
     };
-    let list = options.list.map(|file| {
+    let passing = places::checkout()?.join(PASSING);
+    // What is not on the list cannot break anything, and what fails takes longest.
+    let listed = (options.check && !options.update && options.list.is_none()).then(|| passing.clone());
+    let list = options.list.or(listed).map(|file| {
         let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         anyhow::Ok(conformance::names(&text))
     });
     let check = if options.check {
-        Some((places::checkout()?.join(PASSING), options.update))
+        Some((passing, options.update))
     } else {
         None
     };

@@ -251,7 +251,7 @@ async fn api_ready(site: &Site, supervisor: &mut Supervisor) -> Result<()> {
     let programs = ["etcd".to_owned(), "kube-apiserver".to_owned()];
     let wait = Wait {
         what: "kube-apiserver is ready",
-        patience: Duration::from_secs(90),
+        patience: Duration::from_secs(180),
         pause: PAUSE,
         programs: &programs,
     };

@@ -73,13 +73,16 @@ pub(super) fn clear(site: &Site) -> Result<()> {
     hierarchies.clear(&cgroup(site), Duration::from_secs(20))?;
     hierarchies.make(&cgroup(site))?;
     let kubectl = Kubectl::new(&site.folder);
-    kubectl.run(&[
+    let gone = kubectl.run(&[
         "delete",
         "namespace",
         "--selector=e2e-framework",
         "--ignore-not-found",
         "--timeout=120s",
     ])?;
+    if let Err(error) = gone {
+        eprintln!("an earlier run's namespaces stay (--fresh makes a new rig): {error:#}");
+    }
     Ok(())
 }
 

@@ -127,7 +127,8 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
     };
     let ending = runtime.block_on(all(&mut run, &plan));
     cluster::end(&request.site)?;
-    let outcome = finish(&request, &of, &run, &mut results, &plan);
+    let interrupted = matches!(ending, Ok(Ending::Interrupted));
+    let outcome = finish(&request, &of, &run, &mut results, &plan, interrupted);
     if ending? == Ending::Interrupted {
         eprintln!("interrupted; the same command with --resume goes on");
         return Ok(Outcome::Interrupted);
@@ -166,6 +167,7 @@ fn finish(
     run: &Run,
     results: &mut Results,
     plan: &Plan,
+    interrupted: bool,
 ) -> Result<Outcome> {
     let records = run.journal.records();
     results.add(records.iter().cloned());
@@ -183,7 +185,7 @@ fn finish(
         .chain(records.iter().map(|record| record.name.clone()))
         .collect();
     let lost = planned.len() - records.len();
-    if lost > 0 {
+    if lost > 0 && !interrupted {
         eprintln!("{lost} tests have no result; the same command with --resume runs them");
     }
     let Some((list, grow)) = &request.check else {

@@ -195,3 +195,82 @@ async fn later() -> Response {
     tokio::time::sleep(KEEP).await;
     StatusCode::TOO_EARLY.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Fake(Mutex<Vec<String>>);
+
+    impl Desk for Fake {
+        fn next(&self, process: Process) -> Work {
+            if process == 1 { Work::Unit(7) } else { Work::None }
+        }
+
+        fn ran(&self, process: Process, report: Result<SpecReport>) {
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("{process} {}", report.unwrap().name()));
+        }
+    }
+
+    fn ask(address: &str, method: &str, what: &str, body: &str) -> (u16, String) {
+        let (host, process) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} /{process}/{what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    #[test]
+    fn processes_are_handed_work_and_hear_what_the_first_prepared() {
+        let desk = Arc::new(Fake::default());
+        let server = Server::start(None, Arc::<Fake>::clone(&desk)).unwrap();
+        let (first, second) = (server.address(1), server.address(2));
+        assert_eq!(ask(&first, "GET", "up", "").0, 200);
+        assert_eq!(ask(&second, "GET", "before-suite-state", "").0, 425);
+        let prepared = r#"{"Data":"eA==","State":"passed"}"#;
+        ask(&first, "POST", "before-suite-completed", prepared);
+        assert_eq!(
+            ask(&second, "GET", "before-suite-state", ""),
+            (200, prepared.to_owned())
+        );
+        assert_eq!(
+            ask(&first, "GET", "counter", ""),
+            (200, r#"{"Index":7}"#.to_owned())
+        );
+        assert_eq!(
+            ask(&second, "GET", "counter", ""),
+            (200, format!(r#"{{"Index":{}}}"#, i32::MAX))
+        );
+        let report = r#"{"ContainerHierarchyTexts":["a"],"LeafNodeType":"It","LeafNodeText":"b","State":"passed","RunTime":1}"#;
+        assert_eq!(ask(&second, "POST", "did-run", report).0, 200);
+        assert_eq!(*desk.0.lock().unwrap(), ["2 a b"]);
+
+        assert_eq!(ask(&first, "GET", "have-nonprimary-procs-finished", "").0, 425);
+        server.gone(2);
+        assert_eq!(ask(&first, "GET", "have-nonprimary-procs-finished", "").0, 200);
+        assert_eq!(ask(&first, "GET", "abort", "").0, 200);
+        server.abort();
+        assert_eq!(ask(&first, "GET", "abort", "").0, 410);
+    }
+
+    #[test]
+    fn what_a_first_process_that_died_prepared_is_not_waited_for() {
+        let server = Server::start(None, Arc::new(Fake::default())).unwrap();
+        let second = server.address(2);
+        assert_eq!(ask(&second, "GET", "before-suite-state", "").0, 410);
+    }
+}
