@@ -79,7 +79,7 @@ pub(super) fn clear(site: &Site) -> Result<()> {
         "--selector=e2e-framework",
         "--ignore-not-found",
         "--timeout=120s",
-    ])?;
+    ]);
     if let Err(error) = gone {
         eprintln!("an earlier run's namespaces stay (--fresh makes a new rig): {error:#}");
     }

@@ -1,7 +1,12 @@
 //! Where results are kept, and what a combination is called.
 
 use std::fmt;
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::plan::address::{CONTROL_PLANE, node_names};
 use crate::plan::choice::{Choices, Component, Origin};
@@ -73,6 +78,20 @@ impl Place {
         &self.0
     }
 
+    /// Held while tests run: two runs at once would spoil each other's results.
+    pub(super) fn hold(&self) -> Result<File> {
+        std::fs::create_dir_all(&self.0).with_context(|| format!("making {}", self.0.display()))?;
+        let path = self.0.join("lock");
+        let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+        if flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!(
+                "another `rig conformance` is under way in {}: wait for it",
+                self.0.display()
+            );
+        }
+        Ok(file)
+    }
+
     pub(super) fn catalogue(&self) -> PathBuf {
         self.0.join("catalogue.json")
     }
@@ -124,6 +143,16 @@ mod tests {
             let choices = Choices::new(&parsed, 2).unwrap();
             assert_eq!(Combination::of(&choices, 2).name(), want, "{uses}");
         }
+    }
+
+    #[test]
+    fn only_one_run_is_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path().join("results"));
+        let held = place.hold().unwrap();
+        assert!(place.hold().unwrap_err().to_string().contains("under way"));
+        drop(held);
+        assert!(place.hold().is_ok());
     }
 
     #[test]

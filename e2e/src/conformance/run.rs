@@ -65,6 +65,7 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
     let program = assets.program(Program::E2eTest)?.to_owned();
     let catalogue = census::catalogue(&program, request.nodes, &request.place.catalogue())?;
 
+    let _held = request.place.hold()?;
     // A run that was broken off counts, whether this one goes on with it or not.
     let mut results = Results::read(&request.place, &of)?;
     results.write(&request.place, &of)?;
