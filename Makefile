@@ -59,7 +59,7 @@ e2e:
 	$(NEED) cargo go images rig
 	cargo build --profile $(TEST_PROFILE) --workspace --bins
 	$(TARGET)/$(TEST_PROFILE)/rig assets
-	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e $(E2E:%=--test %) -- --test-threads=1; \
+	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e --no-fail-fast $(E2E:%=--test %) -- --test-threads=1; \
 	outcome=$$?; $(TARGET)/$(TEST_PROFILE)/rig --state target/rig-e2e down; exit $$outcome
 
 clean:

@@ -1,7 +1,7 @@
 //! Node and pod objects show what upstream's show: the same fields, and the same values where they can be the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -27,6 +27,9 @@ const MOMENT: [&str; 14] = [
     "observedGeneration",
 ];
 
+/// A kubelet declares what it can do: ours may do less than upstream's, and nothing that upstream's does not know.
+const DECLARED: &str = "node: status.declaredFeatures";
+
 /// Longer than the kubelets' pauses between two looks at a pod that is coming up or down.
 const QUIET: Duration = Duration::from_secs(4);
 /// Start of the name of the volume that holds a pod's token.
@@ -43,13 +46,17 @@ fn nodes_and_pods_look_the_same_under_either_kubelet() -> Result<()> {
         shown.insert(origin.to_string(), show(&rig, &space, &origin.to_string())?);
     }
     rig.swap(Component::Kubelet, base, Some("n1"))?;
+    let (upstream, ours) = (declared(&shown["upstream"]), declared(&shown["ours"]));
+    ensure!(
+        ours.is_subset(&upstream),
+        "ours declares {ours:?}, upstream's {upstream:?}"
+    );
+    for fields in shown.values_mut() {
+        fields.retain(|field, _| !field.starts_with(DECLARED));
+    }
     let (upstream, ours) = (&shown["upstream"], &shown["ours"]);
     let mut different = Vec::new();
-    for field in upstream
-        .keys()
-        .chain(ours.keys())
-        .collect::<std::collections::BTreeSet<_>>()
-    {
+    for field in upstream.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
         let (theirs, our) = (upstream.get(field), ours.get(field));
         if theirs != our {
             different.push(format!("{field}: upstream {}, ours {}", word(theirs), word(our)));
@@ -62,6 +69,12 @@ fn nodes_and_pods_look_the_same_under_either_kubelet() -> Result<()> {
         different.join("\n")
     );
     Ok(())
+}
+
+/// The features that a node declares.
+fn declared(fields: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    let features = fields.iter().filter(|(field, _)| field.starts_with(DECLARED));
+    features.map(|(_, feature)| feature.to_string()).collect()
 }
 
 fn word(value: Option<&Value>) -> String {
