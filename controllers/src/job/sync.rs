@@ -454,16 +454,40 @@ impl Controller {
             Suspect::Pod(key) => self.pods.get(key).into_iter().collect(),
             Suspect::PodsOf(job) => self.pods.by_index(BY_OWNER, job),
         };
+        let mut gone = None;
         for pod in pods {
             let owner = pod.metadata.controller();
             let job = owner.and_then(|owner| self.jobs.get_named(&pod.metadata.namespace, &owner.name));
-            if is_abandoned(&pod, job.as_deref()) {
-                self.free(&pod.metadata)
-                    .await
-                    .with_context(|| format!("freeing pod {} of no Job", pod.metadata.key()))?;
+            if !is_abandoned(&pod, job.as_deref()) {
+                continue;
             }
+            let freeing = async {
+                if let Some(owner) = owner
+                    && job.is_none_or(|job| job.metadata.uid != owner.uid)
+                    && gone.as_ref() != Some(&owner.uid)
+                {
+                    let fresh = self.fresh(&pod.metadata.namespace, &owner.name).await?;
+                    if !is_abandoned(&pod, fresh.as_ref()) {
+                        return Ok(());
+                    }
+                    gone = Some(owner.uid.clone());
+                }
+                self.free(&pod.metadata).await.map(drop)
+            };
+            freeing
+                .await
+                .with_context(|| format!("freeing pod {} of no Job", pod.metadata.key()))?;
         }
         Ok(Next::Done)
+    }
+
+    /// Asks the API server, since the cache of Jobs may be behind that of pods, and a pod that is freed is not counted.
+    async fn fresh(&self, namespace: &str, name: &str) -> Result<Option<Job>, ApiError> {
+        match self.context.client.get(&JOBS, namespace, name).await {
+            Ok(job) => Ok(Some(job)),
+            Err(gone) if gone.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
