@@ -8,16 +8,14 @@
 use crate::api::Pod;
 use crate::caches::{BY_OWNER, orphans_of};
 use crate::context::Context;
-use crate::ownership::{Claim, Claimant, Consistency, Expectations, adoption_patch, claim, release_patch};
-use crate::pods::{self, Fan};
+use crate::ownership::{Claiming, Consistency, Expectations, PodClaims};
+use crate::podcontrol::PodControl;
+use crate::pods::Fan;
 use machinery::arith::{LabelSelector, Selector};
 use machinery::cache::{Cache, Event};
-use machinery::client::{ApiError, Bytes, DeleteOptions, PatchKind};
-use machinery::meta::resources::PODS;
-use machinery::meta::{Istr, ObjectKey, ObjectMeta, ObjectRef, OwnerRef, PartialObject, Resource};
+use machinery::client::{ApiError, Bytes};
+use machinery::meta::{Istr, ObjectKey, ObjectMeta, ObjectRef, OwnerRef, Resource};
 use machinery::queue::{Next, Queue, run_workers};
-use serde::de::IgnoredAny;
-use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -143,143 +141,33 @@ impl Workload {
     ) -> Result<Vec<Arc<Pod>>, ApiError> {
         let mut candidates = self.pods.by_index(BY_OWNER, &owner.uid);
         candidates.extend(self.pods.by_index(BY_OWNER, &orphans_of(&owner.namespace)));
-        let mut adoption = Adoption::default();
-        let mut owned = Vec::with_capacity(candidates.len());
-        for pod in candidates {
-            let decision = decide(owner, selector, &pod.metadata, || member(&pod));
-            let keep = adoption
-                .act(self, owner, decision, &pod.metadata, async |patch| {
-                    self.patch_pod(&pod.metadata, &patch).await
-                })
-                .await?;
-            if keep {
-                owned.push(pod);
-            }
-        }
-        Ok(owned)
-    }
-
-    /// Asks the API server, since the cache may not show yet that the owner is being deleted.
-    pub(crate) async fn may_adopt(&self, owner: &ObjectMeta) -> Result<bool, ApiError> {
-        let fresh = self
-            .context
-            .client
-            .get::<PartialObject>(&self.resource, &owner.namespace, &owner.name)
-            .await;
-        match fresh {
-            Ok(fresh) => Ok(fresh.metadata.uid == owner.uid && !fresh.metadata.is_deleting()),
-            Err(gone) if gone.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the pod was there to patch.
-    async fn patch_pod(&self, pod: &ObjectMeta, patch: &Value) -> Result<bool, ApiError> {
-        match self
-            .context
-            .client
-            .patch::<IgnoredAny, _>(&PODS, &pod.namespace, &pod.name, PatchKind::Strategic, patch)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(gone) if gone.is_not_found() || gone.is_invalid() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// What an owner does about an object that may be its own. One that is no `member` counts as not selected.
-pub fn decide(
-    owner: &ObjectMeta,
-    selector: &Selector,
-    object: &ObjectMeta,
-    member: impl Fn() -> bool,
-) -> Claim {
-    match claim(
-        &Claimant {
-            meta: owner,
+        let claims = PodClaims {
+            client: &self.context.client,
+            resource: &self.resource,
+            owner,
             selector,
-        },
-        object,
-    ) {
-        decision @ (Claim::Own | Claim::Adopt) if member() => decision,
-        Claim::Own if !owner.is_deleting() => Claim::Release,
-        Claim::Own | Claim::Adopt => Claim::Ignore,
-        decision => decision,
+            finalizer: None,
+        };
+        claims.claim_members(candidates, member).await
     }
-}
 
-/// The answer of the API server about whether an owner may adopt, asked for once.
-#[derive(Default)]
-pub struct Adoption(Option<bool>);
-
-impl Adoption {
-    /// Acts on a decision by `patch`; whether the object is the owner's afterwards.
-    ///
-    /// # Errors
-    /// As the API server says.
-    pub async fn act(
-        &mut self,
-        workload: &Workload,
-        owner: &ObjectMeta,
-        decision: Claim,
-        object: &ObjectMeta,
-        patch: impl AsyncFnOnce(Value) -> Result<bool, ApiError>,
-    ) -> Result<bool, ApiError> {
-        match decision {
-            Claim::Ignore => Ok(false),
-            Claim::Own => Ok(true),
-            Claim::Adopt => {
-                let may = match self.0 {
-                    Some(known) => known,
-                    None => *self.0.insert(workload.may_adopt(owner).await?),
-                };
-                let owner = OwnerRef::controller(&workload.resource, owner);
-                Ok(may && patch(adoption_patch(&owner, &object.uid)).await?)
-            }
-            Claim::Release => {
-                patch(release_patch(&owner.uid, &object.uid)).await?;
-                Ok(false)
-            }
-        }
+    /// For claiming what is not a pod.
+    pub fn claiming<'a>(&'a self, owner: &'a ObjectMeta) -> Claiming<'a> {
+        Claiming::new(&self.context.client, &self.resource, owner)
     }
-}
 
-impl Workload {
     /// Creates a pod of each body, slowly at first; events tell of each.
     ///
     /// # Errors
     /// The first failure.
     pub async fn create_pods(&self, owner: &ObjectMeta, bodies: &[Bytes]) -> Result<(), ApiError> {
-        let (path, about) = (PODS.collection_path(&owner.namespace), self.reference(owner));
+        let control = self.pod_control(owner);
         self.expectations
             .creating(&owner.uid, bodies.len(), Instant::now());
         let outcome = Fan::slow_start(bodies.len())
-            .run(async |index| {
-                let Some(body) = bodies.get(index) else {
-                    return Ok(());
-                };
-                let created = self
-                    .context
-                    .client
-                    .raw::<PartialObject>(http::Method::POST, &path, "application/json", body.clone())
-                    .await;
-                let uid = created.as_ref().ok().map(|pod| &pod.metadata.uid);
-                self.expectations.created(&owner.uid, uid);
-                match created {
-                    Ok(pod) => {
-                        let message = format_args!("Created pod: {}", pod.metadata.name);
-                        self.context.events.normal(&about, "SuccessfulCreate", message);
-                        Ok(())
-                    }
-                    // Nothing can be created there any more.
-                    Err(error) if error.is_namespace_terminating() => Ok(()),
-                    Err(error) => {
-                        let message = format_args!("Error creating: {}", pods::reason(&error));
-                        self.context.events.warning(&about, "FailedCreate", message);
-                        Err(error)
-                    }
-                }
+            .run(async |index| match bodies.get(index) {
+                Some(body) => control.create(body.clone()).await,
+                None => Ok(()),
             })
             .await;
         for _ in 0..outcome.skipped {
@@ -293,38 +181,18 @@ impl Workload {
     /// # Errors
     /// The first failure.
     pub async fn delete_pods(&self, owner: &ObjectMeta, doomed: &[Arc<Pod>]) -> Result<(), ApiError> {
-        let about = self.reference(owner);
+        let control = self.pod_control(owner);
         let uids = doomed.iter().map(|pod| &pod.metadata.uid);
         self.expectations.deleting(&owner.uid, uids, Instant::now());
         let outcome = Fan::all(doomed.len())
-            .run(async |index| {
-                let Some(meta) = doomed.get(index).map(|pod| &pod.metadata) else {
-                    return Ok(());
-                };
-                let options = DeleteOptions::default().uid(&*meta.uid);
-                let deleted = self
-                    .context
-                    .client
-                    .delete(&PODS, &meta.namespace, &meta.name, &options)
-                    .await;
-                match deleted {
-                    Ok(()) => {
-                        let message = format_args!("Deleted pod: {}", meta.name);
-                        self.context.events.normal(&about, "SuccessfulDelete", message);
-                        Ok(())
-                    }
-                    Err(error) => {
-                        self.expectations.saw_deletion(&owner.uid, &meta.uid);
-                        if error.is_not_found() || error.is_conflict() {
-                            return Ok(()); // gone already, or another pod by now
-                        }
-                        let message = format_args!("Error deleting: {}", pods::reason(&error));
-                        self.context.events.warning(&about, "FailedDelete", message);
-                        Err(error)
-                    }
-                }
+            .run(async |index| match doomed.get(index) {
+                Some(pod) => control.delete(pod).await,
+                None => Ok(()),
             })
             .await;
         outcome.error.map_or(Ok(()), Err)
+    }
+    fn pod_control<'a>(&'a self, owner: &'a ObjectMeta) -> PodControl<'a> {
+        PodControl::new(&self.context, &self.expectations, &self.resource, owner)
     }
 }

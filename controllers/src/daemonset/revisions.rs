@@ -2,7 +2,8 @@
 
 use crate::api::{ControllerRevision, DaemonSet, Pod, status_update};
 use crate::history::{Draft, History, REVISION_HASH, data, is_same, newest, sort};
-use crate::workload::{Adoption, Workload, decide};
+use crate::ownership::{self, Claimant};
+use crate::workload::Workload;
 use anyhow::Context as _;
 use machinery::arith::Selector;
 use machinery::client::{ApiError, PatchKind};
@@ -101,13 +102,16 @@ async fn claim(
     set: &DaemonSet,
     selector: &Selector,
 ) -> Result<Vec<Arc<ControllerRevision>>, ApiError> {
-    let mut adoption = Adoption::default();
+    let claimant = Claimant {
+        meta: &set.metadata,
+        selector,
+    };
+    let mut claiming = workload.claiming(&set.metadata);
     let mut owned = Vec::new();
     for revision in history.candidates(&set.metadata) {
         let meta = &revision.metadata;
-        let decision = decide(&set.metadata, selector, meta, || true);
-        let keep = adoption
-            .act(workload, &set.metadata, decision, meta, async |patch| {
+        let keep = claiming
+            .act(ownership::claim(&claimant, meta), meta, async |patch| {
                 history.patch(meta, &patch).await
             })
             .await?;

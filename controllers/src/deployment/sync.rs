@@ -6,7 +6,7 @@ use crate::api::{Deployment, Object, Pod, ReplicaSet, Status as StatusBody, Stra
 use crate::caches::{BY_NAMESPACE, BY_OWNER, orphans_of};
 use crate::context::Context;
 use crate::hash::POD_TEMPLATE_HASH;
-use crate::ownership::{Claim, Claimant, Consistency, adoption_patch, claim, release_patch};
+use crate::ownership::{Claimant, Claiming, Consistency, claim};
 use crate::pods::reason;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -207,47 +207,21 @@ impl Controller {
             meta: &deployment.metadata,
             selector,
         };
+        let (client, resource) = (&self.context.client, &DEPLOYMENTS);
+        let mut claiming = Claiming::new(client, resource, &deployment.metadata);
         let mut owned = Vec::with_capacity(sets.len());
         for set in sets {
-            match claim(&claimant, &set.metadata) {
-                Claim::Ignore => {}
-                Claim::Own => owned.push(set),
-                Claim::Adopt => {
-                    let patch = adoption_patch(
-                        &OwnerRef::controller(&DEPLOYMENTS, &deployment.metadata),
-                        &set.metadata.uid,
-                    );
-                    if self.may_adopt(&deployment.metadata).await?
-                        && self.patch_set(deployment, &set.metadata, &patch).await?
-                    {
-                        owned.push(set);
-                    }
-                }
-                Claim::Release => {
-                    self.patch_set(
-                        deployment,
-                        &set.metadata,
-                        &release_patch(&deployment.metadata.uid, &set.metadata.uid),
-                    )
-                    .await?;
-                }
+            let decision = claim(&claimant, &set.metadata);
+            let keep = claiming
+                .act(decision, &set.metadata, async |patch| {
+                    self.patch_set(deployment, &set.metadata, &patch).await
+                })
+                .await?;
+            if keep {
+                owned.push(set);
             }
         }
         Ok(owned)
-    }
-
-    /// Asks the API server, since the cache may not show yet that the Deployment is being deleted.
-    async fn may_adopt(&self, deployment: &ObjectMeta) -> Result<bool, ApiError> {
-        match self
-            .context
-            .client
-            .get::<PartialObject>(&DEPLOYMENTS, &deployment.namespace, &deployment.name)
-            .await
-        {
-            Ok(fresh) => Ok(fresh.metadata.uid == deployment.uid && !fresh.metadata.is_deleting()),
-            Err(gone) if gone.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     async fn patch_set(

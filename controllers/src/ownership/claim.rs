@@ -42,6 +42,16 @@ pub fn claim(claimant: &Claimant<'_>, object: &ObjectMeta) -> Claim {
     }
 }
 
+/// Decides about one object of which more is asked than the selector tells: one that is no `member` counts as not selected.
+pub fn claim_member(claimant: &Claimant<'_>, object: &ObjectMeta, member: impl Fn() -> bool) -> Claim {
+    match claim(claimant, object) {
+        decision @ (Claim::Own | Claim::Adopt) if member() => decision,
+        Claim::Own if !claimant.meta.is_deleting() => Claim::Release,
+        Claim::Own | Claim::Adopt => Claim::Ignore,
+        decision => decision,
+    }
+}
+
 /// A strategic merge patch that makes `owner` the controller of the object with this uid.
 pub fn adoption_patch(owner: &OwnerRef, object: &Istr) -> Value {
     json!({ "metadata": { "uid": object, "ownerReferences": [owner] } })

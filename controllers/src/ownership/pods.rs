@@ -1,11 +1,12 @@
-//! Claiming pods: what [`claim`](super::claim()) decides, done.
+//! Claiming pods.
 
-use super::{Claim, Claimant, adoption_patch, claim, release_patch};
+use super::claim::claim_member;
+use super::{Claim, Claimant, Claiming};
 use crate::api::Pod;
 use machinery::arith::Selector;
 use machinery::client::{ApiError, Client, PatchKind};
 use machinery::meta::resources::PODS;
-use machinery::meta::{ObjectMeta, OwnerRef, PartialObject, Resource};
+use machinery::meta::{ObjectMeta, Resource};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,33 +27,37 @@ impl PodClaims<'_> {
     /// # Errors
     /// When the API server refuses a change or cannot be reached.
     pub async fn claim(&self, pods: Vec<Arc<Pod>>) -> Result<Vec<Arc<Pod>>, ApiError> {
+        self.claim_members(pods, |_| true).await
+    }
+
+    /// The same, where a pod that is no `member` is treated as if it were not selected.
+    ///
+    /// # Errors
+    /// As [`PodClaims::claim`].
+    pub async fn claim_members(
+        &self,
+        pods: Vec<Arc<Pod>>,
+        member: impl Fn(&Pod) -> bool,
+    ) -> Result<Vec<Arc<Pod>>, ApiError> {
         let claimant = Claimant {
             meta: self.owner,
             selector: self.selector,
         };
+        let mut claiming = Claiming::new(self.client, self.resource, self.owner);
         let mut owned = Vec::with_capacity(pods.len());
-        let mut may_adopt = None;
         for pod in pods {
-            match claim(&claimant, &pod.metadata) {
-                Claim::Ignore => {}
-                Claim::Own => owned.push(pod),
-                Claim::Adopt => {
-                    if may_adopt.is_none() {
-                        may_adopt = Some(self.may_adopt().await?);
-                    }
-                    let owner = OwnerRef::controller(self.resource, self.owner);
-                    let patch = self.with_finalizer(adoption_patch(&owner, &pod.metadata.uid), "finalizers");
-                    if may_adopt == Some(true) && self.patch(&pod, &patch).await? {
-                        owned.push(pod);
-                    }
-                }
-                Claim::Release => {
-                    let patch = self.with_finalizer(
-                        release_patch(&self.owner.uid, &pod.metadata.uid),
-                        "$deleteFromPrimitiveList/finalizers",
-                    );
-                    self.patch(&pod, &patch).await?;
-                }
+            let decision = claim_member(&claimant, &pod.metadata, || member(&pod));
+            let finalizers = match decision {
+                Claim::Release => "$deleteFromPrimitiveList/finalizers",
+                _ => "finalizers",
+            };
+            let keep = claiming
+                .act(decision, &pod.metadata, async |patch| {
+                    self.patch(&pod, &self.with_finalizer(patch, finalizers)).await
+                })
+                .await?;
+            if keep {
+                owned.push(pod);
             }
         }
         Ok(owned)
@@ -65,20 +70,6 @@ impl PodClaims<'_> {
             metadata.insert(key.to_owned(), json!([finalizer]));
         }
         patch
-    }
-
-    /// Asks the API server, since the cache may not show yet that the owner is being deleted.
-    async fn may_adopt(&self) -> Result<bool, ApiError> {
-        let owner = self.owner;
-        match self
-            .client
-            .get::<PartialObject>(self.resource, &owner.namespace, &owner.name)
-            .await
-        {
-            Ok(fresh) => Ok(fresh.metadata.uid == owner.uid && !fresh.metadata.is_deleting()),
-            Err(gone) if gone.is_not_found() => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Whether the pod was there to patch.

@@ -2,6 +2,7 @@
 
 use crate::api::{ControllerRevision, Pod, StatefulSet, Template};
 use crate::history::{Draft, History, REVISION_HASH, data, hash, is_same, name, sort, template};
+use crate::ownership::Claim;
 use crate::workload::{Workload, selects};
 use anyhow::Context as _;
 use machinery::client::ApiError;
@@ -85,24 +86,22 @@ pub async fn construct(
     set: &StatefulSet,
 ) -> anyhow::Result<Revisions> {
     let mut all = Vec::new();
-    let mut may_adopt = None;
+    let mut claiming = workload.claiming(&set.metadata);
     for revision in history.candidates(&set.metadata) {
         let meta = &revision.metadata;
         if !selects(&set.spec.selector, meta) {
             continue;
         }
-        if meta.controller().is_none() {
-            let may = match may_adopt {
-                Some(known) => known,
-                None => *may_adopt.insert(workload.may_adopt(&set.metadata).await?),
-            };
-            let owner = OwnerRef::controller(&STATEFUL_SETS, &set.metadata);
-            let patch = crate::ownership::adoption_patch(&owner, &meta.uid);
-            if !may || !history.patch(meta, &patch).await? {
-                continue;
-            }
+        let decision = match meta.controller() {
+            Some(_) => Claim::Own,
+            None => Claim::Adopt,
+        };
+        let keep = claiming
+            .act(decision, meta, async |patch| history.patch(meta, &patch).await)
+            .await?;
+        if keep {
+            all.push(revision);
         }
-        all.push(revision);
     }
     sort(&mut all);
     let mut collisions = set.status.collision_count.unwrap_or(0);
