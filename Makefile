@@ -14,14 +14,15 @@ NEED := ./e2e/need.sh
 # Where the installation guides of Go and Rust put them, for a shell that was never told.
 export PATH := $(PATH):/usr/local/go/bin:$(HOME)/.cargo/bin
 
-.PHONY: help build assets up down test lint unit e2e clean
+.PHONY: help build assets up down test lint unit e2e conformance clean
 
 help:
 	@echo "make build    kubelet, kube-scheduler, kube-proxy, kube-controller-manager and rig, in $(TARGET)/release"
 	@echo "make up       a cluster on this machine: NODES=2, USE=kubelet=upstream,... (everything ours by default)"
 	@echo "make down     ends it"
 	@echo "make assets   what a cluster needs from upstream; make up does it too"
-	@echo "make test     lint, unit and integration tests, end-to-end tests: or each alone, make lint unit e2e"
+	@echo "make test     lint, unit and integration tests, end-to-end tests, upstream's conformance tests:"
+	@echo "              or each alone, make lint unit e2e conformance"
 
 build:
 	$(NEED) cargo
@@ -40,7 +41,7 @@ down:
 	@[ -x $(TARGET)/release/rig ] || { echo "no $(TARGET)/release/rig: make build first"; exit 1; }
 	$(TARGET)/release/rig down
 
-test: lint unit e2e
+test: lint unit e2e conformance
 
 lint:
 	$(NEED) cargo
@@ -61,6 +62,15 @@ e2e:
 	$(TARGET)/$(TEST_PROFILE)/rig assets
 	STEERSMAN_BIN=$(abspath $(TARGET)/$(TEST_PROFILE)) cargo test -p e2e --no-fail-fast $(E2E:%=--test %) -- --test-threads=1; \
 	outcome=$$?; $(TARGET)/$(TEST_PROFILE)/rig --state target/rig-e2e down; exit $$outcome
+
+# What each program weighs, against its bounds; then upstream's conformance tests that e2e/conformance/passing.txt names.
+conformance:
+	$(NEED) cargo go images rig
+	cargo build --profile $(TEST_PROFILE) --workspace --bins
+	$(TARGET)/$(TEST_PROFILE)/rig assets conformance
+	rig="$(TARGET)/$(TEST_PROFILE)/rig --state target/rig-conformance"; \
+	$$rig up && $$rig bench size --check --rounds 1 --page target/size.md && $$rig conformance --check; \
+	outcome=$$?; $$rig down; exit $$outcome
 
 clean:
 	cargo clean

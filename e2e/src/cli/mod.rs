@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 
+use crate::conformance::sweep;
 use crate::machine::{init, launch};
 use crate::plan::site::Folder;
 use crate::registry;
@@ -26,6 +27,7 @@ pub fn main() -> ExitCode {
         Some(init::WORD) => Some(init::run(&rest)),
         Some(server::WORD) => Some(supervise(&rest)),
         Some(registry::WORD) => Some(registry::run(&rest)),
+        Some(sweep::WORD) => Some(sweep::run(&rest)),
         _ => None,
     };
     let outcome = match inner {

@@ -1,17 +1,13 @@
 //! The rig that the tests run against: the one that is up, if it is what is wanted, else a new one.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 
 use super::place::Combination;
 use crate::assets::{Assets, Layout, Terminal};
 use crate::cluster::progress::Progress;
 use crate::cluster::{down, up, upstream};
-use crate::machine::cgroup::Hierarchies;
 use crate::plan::choice::{Choices, Use};
 use crate::plan::site::Site;
-use crate::rig::Kubectl;
 use crate::state::{Phase, State};
 use crate::supervisor::record::Record;
 
@@ -60,33 +56,4 @@ pub(super) async fn ready(wanted: &Wanted, assets: Assets) -> Result<State> {
         uses: wanted.uses.clone(),
     };
     up::up(&options, Progress::new()).await
-}
-
-/// The cgroup of the suite's processes, and of what they start.
-pub(super) fn cgroup(site: &Site) -> String {
-    format!("{}/conformance", site.folder.id().cgroup())
-}
-
-/// Ends what an earlier run left: processes, and the namespaces of its tests.
-pub(super) fn clear(site: &Site) -> Result<()> {
-    let hierarchies = Hierarchies::find()?;
-    hierarchies.clear(&cgroup(site), Duration::from_secs(20))?;
-    hierarchies.make(&cgroup(site))?;
-    let kubectl = Kubectl::new(&site.folder);
-    let gone = kubectl.run(&[
-        "delete",
-        "namespace",
-        "--selector=e2e-framework",
-        "--ignore-not-found",
-        "--timeout=120s",
-    ]);
-    if let Err(error) = gone {
-        eprintln!("an earlier run's namespaces stay (--fresh makes a new rig): {error:#}");
-    }
-    Ok(())
-}
-
-/// Ends the suite's processes, however they are.
-pub(super) fn end(site: &Site) -> Result<()> {
-    Hierarchies::find()?.clear(&cgroup(site), Duration::from_secs(20))
 }

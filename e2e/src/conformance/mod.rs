@@ -28,6 +28,7 @@ mod record;
 mod run;
 mod select;
 mod summary;
+pub mod sweep;
 
 pub use place::{Combination, Place};
 pub use run::{Outcome, Request, run};

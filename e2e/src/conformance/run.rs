@@ -15,9 +15,11 @@ use super::progress::Show;
 use super::record::{Journal, Results};
 use super::select::{self, Plan, Selection};
 use super::summary::{self, Tally};
+use super::sweep::{self, GO_ON, Sweeper};
 use super::{census, check, junit};
 use crate::assets::{Layout, Program};
 use crate::cluster::up;
+use crate::machine::cgroup::Hierarchies;
 use crate::plan::address::CONTROL_PLANE;
 use crate::plan::choice::{Choices, Use};
 use crate::plan::site::Site;
@@ -98,8 +100,12 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
         fresh: request.fresh,
     };
     runtime.block_on(cluster::ready(&wanted, cluster))?;
-    cluster::clear(&request.site)?;
-    let site = request.site.clone();
+    let rig = supervisor(&request.site.folder)?;
+    let folder = request.site.folder.clone();
+    let cgroup = sweep::cgroup(&folder);
+    sweep::sweep(&folder)?;
+    Hierarchies::find()?.make(&cgroup)?;
+    let sweeper = Sweeper::start(&rig, &folder)?;
     let mut run = Run {
         suite: Suite {
             program,
@@ -108,11 +114,11 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
             nodes: request.nodes,
         },
         site: process::Site {
-            rig: supervisor(&request.site.folder)?,
+            rig,
             machine: *up::machines(&request.site)?
                 .get(CONTROL_PLANE)
                 .context("the control plane's machine is not there")?,
-            cgroup: cluster::cgroup(&request.site),
+            cgroup,
         },
         processes: request.processes,
         retries: request.retries,
@@ -124,17 +130,26 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
         after: Vec::new(),
         since: Instant::now(),
         show: Show::new(),
-        end: Box::new(move || cluster::end(&site)),
+        end: Box::new(move || sweep::end(&folder)),
     };
     let ending = runtime.block_on(all(&mut run, &plan));
-    cluster::end(&request.site)?;
-    let interrupted = matches!(ending, Ok(Ending::Interrupted));
-    let outcome = finish(&request, &of, &run, &mut results, &plan, interrupted);
-    if ending? == Ending::Interrupted {
-        eprintln!("interrupted; the same command with --resume goes on");
+    let whole = matches!(ending, Ok(Ending::Done));
+    if whole {
+        (run.end)()?;
+    } else {
+        sweep::sweep(&request.site.folder)?;
+    }
+    sweeper.dismiss()?;
+    let outcome = finish(&request, &of, &run, &mut results, &plan, !whole);
+    if ending.context(broken_off())? == Ending::Interrupted {
+        eprintln!("interrupted; {GO_ON}");
         return Ok(Outcome::Interrupted);
     }
-    outcome
+    outcome.context(broken_off())
+}
+
+fn broken_off() -> String {
+    format!("the run was broken off; {GO_ON}")
 }
 
 fn announce(of: &Combination, plan: &Plan, done: &BTreeSet<String>) {
@@ -168,7 +183,7 @@ fn finish(
     run: &Run,
     results: &mut Results,
     plan: &Plan,
-    interrupted: bool,
+    broken: bool,
 ) -> Result<Outcome> {
     let records = run.journal.records();
     results.add(records.iter().cloned());
@@ -186,8 +201,8 @@ fn finish(
         .chain(records.iter().map(|record| record.name.clone()))
         .collect();
     let lost = planned.len() - records.len();
-    if lost > 0 && !interrupted {
-        eprintln!("{lost} tests have no result; the same command with --resume runs them");
+    if lost > 0 && !broken {
+        eprintln!("{lost} tests have no result; {GO_ON}");
     }
     let Some((list, grow)) = &request.check else {
         let tally = Tally::of(records);
