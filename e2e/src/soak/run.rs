@@ -1,6 +1,7 @@
 //! The soak itself.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -27,12 +28,22 @@ pub struct Plan {
 
 /// Soaks the rig in `folder`, which has to be up, and leaves every component where it was.
 ///
+/// Before it counts, it has run each side's programs on each node: upstream's kubelet leaves chains behind that say which
+/// iptables is in use (`KUBE-IPTABLES-HINT`, `KUBE-KUBELET-CANARY`), once a node and for good.
+///
 /// # Errors
 /// If the soak could not be held; what went wrong in it is in the report.
 pub fn run(folder: &Folder, plan: Plan, progress: Progress) -> Result<Report> {
     let rig = Rig::attached(folder)?;
     let state = State::expect(folder)?;
     let nodes = crate::plan::address::node_names(state.nodes);
+    progress.say("each side's programs on each node once");
+    for origin in [Origin::Upstream, Origin::Ours] {
+        for component in Component::ALL {
+            swap_all(&rig, component, &nodes, |_| origin)?;
+        }
+    }
+    back(&rig, &state.choices, &nodes)?;
     let before = settled(&rig, &nodes)?;
     let space = rig.namespace("soak")?;
     let mut workload = Workload::start(&space, &nodes)?;
@@ -45,11 +56,18 @@ pub fn run(folder: &Folder, plan: Plan, progress: Progress) -> Result<Report> {
         ..Report::default()
     };
     let mut dice = Dice::new(plan.seed, state.nodes);
-    let until = Instant::now() + plan.length;
+    let interrupts = interrupts()?;
+    let begun = Instant::now();
+    let until = begun + plan.length;
     for number in 0_u32.. {
         let choices = State::expect(folder)?.choices;
         let (pause, step) = dice.roll(&choices);
-        std::thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+        let pause = pause.min(until.saturating_duration_since(Instant::now()));
+        if interrupts.recv_timeout(pause).is_ok() {
+            progress.say("interrupted: everything is put back; what was counted so far is told");
+            report.seconds = begun.elapsed().as_secs();
+            break;
+        }
         if Instant::now() >= until {
             break;
         }
@@ -83,6 +101,24 @@ pub fn run(folder: &Folder, plan: Plan, progress: Progress) -> Result<Report> {
         }
     }
     Ok(report)
+}
+
+/// A message an interrupt at the terminal.
+fn interrupts() -> Result<Receiver<()>> {
+    let (tell, told) = channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .context("starting a runtime")?;
+    std::thread::Builder::new()
+        .name("interrupts".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                while tokio::signal::ctrl_c().await.is_ok() && tell.send(()).is_ok() {}
+            });
+        })
+        .context("starting a thread")?;
+    Ok(told)
 }
 
 fn kind(step: &Step) -> String {
@@ -124,14 +160,21 @@ fn swap(rig: &Rig, component: Component, machine: &str, to: Origin) -> Result<()
 /// Puts every component back to where it was.
 fn back(rig: &Rig, choices: &Choices, nodes: &[String]) -> Result<()> {
     for component in Component::ALL {
-        let machines = rig.machines(component);
-        for machine in machines
-            .iter()
-            .filter(|m| !component.on_nodes() || nodes.contains(m))
-        {
-            let to = choices.origin(component, machine);
-            swap(rig, component, machine, to).with_context(|| format!("putting {component} back to {to}"))?;
-        }
+        swap_all(rig, component, nodes, |machine| {
+            choices.origin(component, machine)
+        })?;
+    }
+    Ok(())
+}
+
+fn swap_all(rig: &Rig, component: Component, nodes: &[String], to: impl Fn(&str) -> Origin) -> Result<()> {
+    let machines = rig.machines(component);
+    for machine in machines
+        .iter()
+        .filter(|m| !component.on_nodes() || nodes.contains(m))
+    {
+        let to = to(machine);
+        swap(rig, component, machine, to).with_context(|| format!("swapping {component} to {to}"))?;
     }
     Ok(())
 }
