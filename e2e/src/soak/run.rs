@@ -113,9 +113,8 @@ fn interrupts() -> Result<Receiver<()>> {
     std::thread::Builder::new()
         .name("interrupts".to_owned())
         .spawn(move || {
-            runtime.block_on(async {
-                while tokio::signal::ctrl_c().await.is_ok() && tell.send(()).is_ok() {}
-            });
+            runtime
+                .block_on(async { while tokio::signal::ctrl_c().await.is_ok() && tell.send(()).is_ok() {} });
         })
         .context("starting a thread")?;
     Ok(told)
