@@ -38,6 +38,7 @@ resources! {
     PRIORITY_CLASSES = cluster "scheduling.k8s.io" "v1" "priorityclasses" "PriorityClass";
     RUNTIME_CLASSES = cluster "node.k8s.io" "v1" "runtimeclasses" "RuntimeClass";
     STORAGE_CLASSES = cluster "storage.k8s.io" "v1" "storageclasses" "StorageClass";
+    VOLUME_ATTRIBUTES_CLASSES = cluster "storage.k8s.io" "v1" "volumeattributesclasses" "VolumeAttributesClass";
     CSI_NODES = cluster "storage.k8s.io" "v1" "csinodes" "CSINode";
     CSI_DRIVERS = cluster "storage.k8s.io" "v1" "csidrivers" "CSIDriver";
     CSI_STORAGE_CAPACITIES = namespaced "storage.k8s.io" "v1" "csistoragecapacities" "CSIStorageCapacity";
