@@ -20,6 +20,8 @@ pub const BY_NAMESPACE: &str = "namespace";
 pub const BY_NODE: &str = "node";
 /// Pods by `NAMESPACE/CLAIM` for each claim that they use.
 pub const BY_CLAIM: &str = "claim";
+/// Claims and volumes by the volume attributes classes that they name.
+pub const BY_ATTRIBUTES_CLASS: &str = "attributes class";
 /// EndpointSlices by `NAMESPACE/SERVICE`.
 pub const BY_SERVICE: &str = "service";
 
@@ -64,6 +66,7 @@ pub struct Caches {
     claims: OnceLock<Cache<Claim>>,
     volumes: OnceLock<Cache<Volume>>,
     storage_classes: OnceLock<Cache<StorageClass>>,
+    attributes_classes: OnceLock<Cache<PartialObject>>,
     signing_requests: OnceLock<Cache<SigningRequest>>,
 }
 
@@ -94,6 +97,7 @@ impl Caches {
             claims: OnceLock::new(),
             volumes: OnceLock::new(),
             storage_classes: OnceLock::new(),
+            attributes_classes: OnceLock::new(),
             signing_requests: OnceLock::new(),
         }
     }
@@ -255,19 +259,38 @@ impl Caches {
 
     /// PersistentVolumeClaims.
     pub fn claims(&self) -> &Cache<Claim> {
-        self.claims
-            .get_or_init(|| self.plain(&resources::PERSISTENT_VOLUME_CLAIMS))
+        self.claims.get_or_init(|| {
+            Cache::builder(&self.client, &resources::PERSISTENT_VOLUME_CLAIMS)
+                .index(BY_ATTRIBUTES_CLASS, |claim: &Claim| {
+                    claim.attributes_classes().into_iter().cloned().collect()
+                })
+                .start(&self.stop)
+        })
     }
 
     /// PersistentVolumes.
     pub fn volumes(&self) -> &Cache<Volume> {
-        self.volumes
-            .get_or_init(|| self.plain(&resources::PERSISTENT_VOLUMES))
+        self.volumes.get_or_init(|| {
+            Cache::builder(&self.client, &resources::PERSISTENT_VOLUMES)
+                .index(BY_ATTRIBUTES_CLASS, |volume: &Volume| {
+                    volume.attributes_class().into_iter().cloned().collect()
+                })
+                .start(&self.stop)
+        })
     }
 
     pub fn storage_classes(&self) -> &Cache<StorageClass> {
         self.storage_classes
             .get_or_init(|| self.plain(&resources::STORAGE_CLASSES))
+    }
+
+    /// VolumeAttributesClasses.
+    pub fn attributes_classes(&self) -> &Cache<PartialObject> {
+        self.attributes_classes.get_or_init(|| {
+            Cache::builder(&self.client, &resources::VOLUME_ATTRIBUTES_CLASSES)
+                .metadata_only()
+                .start(&self.stop)
+        })
     }
 
     pub fn signing_requests(&self) -> &Cache<SigningRequest> {

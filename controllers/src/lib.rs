@@ -33,6 +33,7 @@ pub mod ownership;
 pub mod podcontrol;
 pub mod podgc;
 pub mod pods;
+pub mod protection;
 pub mod pvbinder;
 pub mod pvcprotection;
 pub mod pvprotection;
@@ -45,4 +46,5 @@ pub mod statefulset;
 #[cfg(test)]
 mod testing;
 pub mod ttlafterfinished;
+pub mod vacprotection;
 pub mod workload;

@@ -160,6 +160,11 @@ const HERE: &[Here] = &[
         crate::pvprotection::sync::run
     ),
     here!(
+        "volumeattributesclass-protection-controller",
+        "volumeattributesclass-protection-controller",
+        crate::vacprotection::sync::run
+    ),
+    here!(
         "ephemeral-volume-controller",
         "ephemeral-volume-controller",
         crate::ephemeral::sync::run

@@ -26,7 +26,7 @@ mod value;
 mod volume;
 
 pub use budget::{Budget, BudgetSpec, BudgetStatus, MetaCondition};
-pub use claim::{Claim, ClaimSpec, ClaimStatus};
+pub use claim::{Claim, ClaimSpec, ClaimStatus, ModifyVolumeStatus, attributes_classes};
 pub use condition::{Condition, ConditionStatus};
 pub use controller_revision::ControllerRevision;
 pub use cron_job::{ConcurrencyPolicy, CronJob, CronJobSpec, CronJobStatus, JobTemplate, TemplateMeta};

@@ -20,6 +20,14 @@ impl Object for Volume {
     }
 }
 
+impl Volume {
+    /// The volume attributes class that it has, if any.
+    pub fn attributes_class(&self) -> Option<&Istr> {
+        let class = self.spec.volume_attributes_class_name.as_ref();
+        class.filter(|class| !class.is_empty())
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeSpec {

@@ -4,7 +4,7 @@ use super::plan::{FINALIZER, Question, UNUSED, holds, questions, refers, unused}
 use crate::api::{Claim, ConditionStatus, Pod};
 use crate::caches::BY_CLAIM;
 use crate::context::Context;
-use crate::rewrite;
+use crate::{protection, rewrite};
 use anyhow::Context as _;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, ListOptions};
@@ -155,29 +155,11 @@ impl Controller {
         rewrite::write_status(client, &PERSISTENT_VOLUME_CLAIMS, &claim.metadata, &object)
             .await
             .map(|_| true)
-            .or_else(settled)
+            .or_else(protection::settled)
     }
 
     async fn protect(&self, claim: &ObjectMeta, wanted: bool) -> Result<bool, ApiError> {
         let client = &self.context.client;
-        let Some(mut object) = rewrite::read(client, &PERSISTENT_VOLUME_CLAIMS, claim).await? else {
-            return Ok(false);
-        };
-        rewrite::set_finalizer(&mut object, FINALIZER, wanted);
-        rewrite::write(client, &PERSISTENT_VOLUME_CLAIMS, claim, &object)
-            .await
-            .map(|_| true)
-            .or_else(settled)
-    }
-}
-
-/// A conflict is settled by the next event, and what is gone needs no protection.
-fn settled(error: ApiError) -> Result<bool, ApiError> {
-    if error.is_not_found() {
-        Ok(true)
-    } else if error.is_conflict() {
-        Ok(false)
-    } else {
-        Err(error)
+        protection::set(client, &PERSISTENT_VOLUME_CLAIMS, claim, FINALIZER, wanted).await
     }
 }

@@ -1,6 +1,6 @@
 //! PersistentVolumeClaims as quotas see them.
 
-use crate::api::Amounts;
+use crate::api::{Amounts, ModifyVolumeStatus, attributes_classes};
 use machinery::arith::Quantity;
 use machinery::arith::quantity::Format;
 use machinery::meta::{Istr, Object, ObjectMeta, null_default};
@@ -38,13 +38,7 @@ struct Status {
     #[serde(deserialize_with = "null_default")]
     allocated_resources: Amounts,
     current_volume_attributes_class_name: Option<Istr>,
-    modify_volume_status: Option<Modify>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Modify {
-    target_volume_attributes_class_name: Option<Istr>,
+    modify_volume_status: Option<ModifyVolumeStatus>,
 }
 
 impl Object for Claim {
@@ -77,19 +71,10 @@ impl Claim {
 
     /// The volume attributes classes that the claim has to do with.
     pub fn attribute_classes(&self) -> Vec<&Istr> {
-        let target = self
-            .status
-            .modify_volume_status
-            .as_ref()
-            .and_then(|modify| modify.target_volume_attributes_class_name.as_ref());
-        [
+        attributes_classes(
             self.spec.volume_attributes_class_name.as_ref(),
             self.status.current_volume_attributes_class_name.as_ref(),
-            target,
-        ]
-        .into_iter()
-        .flatten()
-        .filter(|class| !class.is_empty())
-        .collect()
+            self.status.modify_volume_status.as_ref(),
+        )
     }
 }

@@ -82,6 +82,7 @@ async fn the_manager_alone_keeps_promises() {
     volumes::claims_are_bound_and_released(&bench).await;
     volumes::claims_in_use_stay(&bench).await;
     volumes::pods_bring_their_claims(&bench).await;
+    volumes::attributes_classes_in_use_stay(&bench).await;
     accounts::tokens_are_put_into_secrets(&bench).await;
     accounts::roles_are_made_up_of_others(&bench).await;
     accounts::kubelets_requests_are_approved(&bench).await;

@@ -2,7 +2,9 @@
 
 use crate::bench::Bench;
 use machinery::client::{DeleteOptions, PatchKind};
-use machinery::meta::resources::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS};
+use machinery::meta::resources::{
+    PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTRIBUTES_CLASSES,
+};
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "volumes";
@@ -176,6 +178,66 @@ pub async fn pods_bring_their_claims(bench: &Bench) {
                 .get(&PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "own-v")
                 .await
                 .is_none()
+        })
+        .await;
+}
+
+pub async fn attributes_classes_in_use_stay(bench: &Bench) {
+    let gone = async |bench: &Bench, class: &str| {
+        let class = bench.get(&VOLUME_ATTRIBUTES_CLASSES, "", class).await;
+        class.is_none()
+    };
+    for name in ["unused", "of-claim", "of-volume"] {
+        let class = json!({ "metadata": { "name": name }, "driverName": "example.com", "parameters": { "iops": "1" } });
+        bench
+            .client
+            .create::<Value, _>(&VOLUME_ATTRIBUTES_CLASSES, "", &class)
+            .await
+            .unwrap();
+    }
+    let claim = json!({ "metadata": { "name": "fast" }, "spec": { "accessModes": ["ReadWriteOnce"], "storageClassName": "none",
+        "volumeAttributesClassName": "of-claim", "resources": { "requests": { "storage": "1Gi" } } } });
+    bench
+        .client
+        .create::<Value, _>(&PERSISTENT_VOLUME_CLAIMS, NAMESPACE, &claim)
+        .await
+        .unwrap();
+    let volume = json!({ "metadata": { "name": "fast" }, "spec": { "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"],
+        "volumeAttributesClassName": "of-volume", "csi": { "driver": "example.com", "volumeHandle": "v" } } });
+    bench
+        .client
+        .create::<Value, _>(&PERSISTENT_VOLUMES, "", &volume)
+        .await
+        .unwrap();
+    // The manager does not ask the API server whether something has just begun to use a class.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for name in ["unused", "of-claim", "of-volume"] {
+        bench
+            .client
+            .delete(&VOLUME_ATTRIBUTES_CLASSES, "", name, &DeleteOptions::default())
+            .await
+            .unwrap();
+    }
+    bench
+        .see("the unused class goes", async |bench| gone(bench, "unused").await)
+        .await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(!gone(bench, "of-claim").await, "it stays as long as the claim");
+    assert!(!gone(bench, "of-volume").await, "it stays as long as the volume");
+    delete_claim(bench, "fast").await;
+    bench
+        .see("the class goes after the claim", async |bench| {
+            gone(bench, "of-claim").await
+        })
+        .await;
+    bench
+        .client
+        .delete(&PERSISTENT_VOLUMES, "", "fast", &DeleteOptions::default())
+        .await
+        .unwrap();
+    bench
+        .see("the class goes after the volume", async |bench| {
+            gone(bench, "of-volume").await
         })
         .await;
 }
