@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::reflect::Reflector;
+use super::reflect::{Reflector, Unserved};
 use super::store::{Cache, IndexBy};
 use crate::client::{Client, ListOptions};
 use crate::meta::{Istr, Object, Resource};
@@ -16,6 +16,7 @@ pub struct Builder<K> {
     select: ListOptions,
     metadata_only: bool,
     indexes: Vec<(&'static str, IndexBy<K>)>,
+    unserved: Option<Unserved>,
 }
 
 impl<K: Object> Builder<K> {
@@ -27,6 +28,7 @@ impl<K: Object> Builder<K> {
             select: ListOptions::default(),
             metadata_only: false,
             indexes: Vec::new(),
+            unserved: None,
         }
     }
 
@@ -60,6 +62,13 @@ impl<K: Object> Builder<K> {
         self
     }
 
+    /// Calls `tell` each time the server says that it does not serve the resource (a custom one, or one of another API server),
+    /// in place of a warning. The cache keeps what it has, and goes on trying until it is stopped.
+    pub fn unserved(mut self, tell: impl Fn() + Send + Sync + 'static) -> Self {
+        self.unserved = Some(Box::new(tell));
+        self
+    }
+
     /// Starts the watch on a task of its own, until `stop` is cancelled.
     pub fn start(self, stop: &CancellationToken) -> Cache<K> {
         let cache = Cache::detached(self.indexes);
@@ -69,6 +78,7 @@ impl<K: Object> Builder<K> {
             self.namespace,
             self.select,
             self.metadata_only,
+            self.unserved,
             cache.clone(),
         );
         let stop = stop.clone();

@@ -37,12 +37,16 @@ enum End {
     Refused(Duration),
 }
 
+/// Called when the resource is not served.
+pub(super) type Unserved = Box<dyn Fn() + Send + Sync>;
+
 pub(super) struct Reflector<K> {
     client: Client,
     resource: Resource,
     namespace: String,
     select: ListOptions,
     metadata_only: bool,
+    unserved: Option<Unserved>,
     cache: Cache<K>,
     /// Where the next watch goes on; `None` to list first.
     version: Option<Box<str>>,
@@ -58,6 +62,7 @@ impl<K: Object> Reflector<K> {
         namespace: String,
         select: ListOptions,
         metadata_only: bool,
+        unserved: Option<Unserved>,
         cache: Cache<K>,
     ) -> Self {
         Reflector {
@@ -66,6 +71,7 @@ impl<K: Object> Reflector<K> {
             namespace,
             select,
             metadata_only,
+            unserved,
             cache,
             version: None,
             streams_lists: true,
@@ -106,7 +112,9 @@ impl<K: Object> Reflector<K> {
             return End::Expired;
         }
         // Connection trouble is told by the client, once for all caches.
-        if !error.is_unreachable() && !self.said {
+        if let Some(tell) = self.unserved.as_ref().filter(|_| error.is_not_found()) {
+            tell();
+        } else if !error.is_unreachable() && !self.said {
             self.said = true;
             tracing::warn!(resource = %self.resource, "cannot list and watch, trying again: {error}");
         }
