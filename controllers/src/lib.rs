@@ -47,4 +47,5 @@ pub mod statefulset;
 mod testing;
 pub mod ttlafterfinished;
 pub mod vacprotection;
+pub mod work;
 pub mod workload;

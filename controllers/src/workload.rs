@@ -11,11 +11,12 @@ use crate::context::Context;
 use crate::ownership::{Claiming, Consistency, Expectations, PodClaims};
 use crate::podcontrol::PodControl;
 use crate::pods::Fan;
+use crate::work;
 use machinery::arith::{LabelSelector, Selector};
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, Bytes};
 use machinery::meta::{Istr, ObjectKey, ObjectMeta, ObjectRef, OwnerRef, Resource};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,11 +55,8 @@ impl Workload {
         F: Future<Output = anyhow::Result<Next>> + Send,
         W: Fn(ObjectKey) -> F + Clone + Send + Sync + 'static,
     {
-        let (queue, stop) = (self.queue.clone(), self.context.stop.clone());
-        tokio::join!(run_workers(&self.queue, workers, sync), async {
-            stop.cancelled().await;
-            queue.shutdown();
-        });
+        let stop = &self.context.stop;
+        work::work(self.resource.clone(), &self.queue, workers, stop, sync).await;
     }
 
     /// An owner of this kind, as events and references name it.

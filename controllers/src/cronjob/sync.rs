@@ -6,13 +6,14 @@ use crate::caches::BY_OWNER;
 use crate::context::Context;
 use crate::ownership::Consistency;
 use crate::pods::reason;
+use crate::work::work;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, DeleteOptions, Propagation};
 use machinery::meta::resources::{CRON_JOBS, JOBS};
 use machinery::meta::{Istr, ObjectKey, ObjectMeta, ObjectRef, PartialObject, Time};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,16 +38,12 @@ pub async fn run(context: Context) {
     controller.subscribe();
     tokio::join!(controller.crons.synced(), controller.jobs.synced());
     let workers = controller.context.config.concurrent_cron_job_syncs;
-    let stop = controller.context.stop.clone();
-    let queue = controller.queue.clone();
-    let work = run_workers(&queue, workers, move |key| {
+    let (queue, stop) = (controller.queue.clone(), controller.context.stop.clone());
+    work(CRON_JOBS, &queue, workers, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {
@@ -124,20 +121,14 @@ impl Controller {
         };
         if status != cron.status {
             let body = status_update(&CRON_JOBS, &cron.metadata, &status);
-            match self
+            // Where somebody else wrote it, a Job that was just started is found by its name the next time.
+            let written = self
                 .context
                 .client
                 .update_status::<PartialObject, _>(&CRON_JOBS, &key.namespace, &key.name, &body)
                 .await
-            {
-                Ok(written) => self.consistency.wrote(uid, &written.metadata, Instant::now()),
-                Err(deleted) if deleted.is_not_found() => return Ok(Next::Done),
-                // Somebody else wrote it: its event brings us back. A Job that was just started is found by its name then.
-                Err(conflict) if conflict.is_conflict() => return Ok(Next::BackOff),
-                Err(error) => {
-                    return Err(error).with_context(|| format!("updating the status of CronJob {key}"));
-                }
-            }
+                .with_context(|| format!("updating the status of CronJob {key}"))?;
+            self.consistency.wrote(uid, &written.metadata, Instant::now());
         }
         outcome.with_context(|| format!("starting a Job of CronJob {key}"))
     }

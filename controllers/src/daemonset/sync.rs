@@ -306,16 +306,10 @@ impl Controller {
                 .context
                 .client
                 .update_status::<PartialObject, _>(&DAEMON_SETS, &meta.namespace, &meta.name, &body)
-                .await;
-            match written {
-                Ok(written) => {
-                    self.workload
-                        .consistency
-                        .wrote(&meta.uid, &written.metadata, Instant::now());
-                }
-                Err(gone) if gone.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
+                .await?;
+            self.workload
+                .consistency
+                .wrote(&meta.uid, &written.metadata, Instant::now());
         }
         let waits = set.spec.min_ready_seconds > 0 && wanted.number_ready != wanted.number_available;
         Ok(waits.then(|| Duration::from_secs(u64::try_from(set.spec.min_ready_seconds).unwrap_or(0))))

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::hash::POD_TEMPLATE_HASH;
 use crate::ownership::{Claimant, Claiming, Consistency, claim};
 use crate::pods::reason;
+use crate::work::work;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::arith::{LabelSelector, Selector};
@@ -15,7 +16,7 @@ use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, DeleteOptions, PatchKind};
 use machinery::meta::resources::{DEPLOYMENTS, REPLICA_SETS};
 use machinery::meta::{Annotations, Istr, Labels, ObjectKey, ObjectMeta, ObjectRef, OwnerRef, PartialObject};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::Serialize;
 
 use serde_json::{Map, Value, json};
@@ -48,16 +49,12 @@ pub async fn run(context: Context) {
         controller.pods.synced()
     );
     let workers = controller.context.config.concurrent_deployment_syncs;
-    let stop = controller.context.stop.clone();
-    let queue = controller.queue.clone();
-    let work = run_workers(&queue, workers, move |key| {
+    let (queue, stop) = (controller.queue.clone(), controller.context.stop.clone());
+    work(DEPLOYMENTS, &queue, workers, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 fn owner(set: &ObjectMeta) -> Option<ObjectKey> {
@@ -166,13 +163,9 @@ impl Controller {
         };
         let plan = plan::plan(&deployment, &sets, old_pods_run, Timestamp::now())
             .with_context(|| format!("the template of Deployment {key}"))?;
-        match self.carry_out(&deployment, plan).await {
-            Ok(next) => Ok(next),
-            // Somebody else wrote at the same time: events bring us back with what they wrote.
-            Err(conflict) if conflict.is_conflict() => Ok(Next::BackOff),
-            Err(gone) if gone.is_namespace_terminating() => Ok(Next::Done),
-            Err(error) => Err(anyhow::Error::new(error).context(format!("rolling Deployment {key}"))),
-        }
+        self.carry_out(&deployment, plan)
+            .await
+            .with_context(|| format!("rolling Deployment {key}"))
     }
 
     /// An empty selector would select every pod.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Kinds are asked for at least this often; custom ones also when they come and go.
+/// Kinds are asked for at least this often, and when custom ones come and go or one is not served any more.
 const REDISCOVER: Duration = Duration::from_secs(300);
 /// The API server takes a moment to serve a new kind.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -48,11 +48,16 @@ pub async fn run(context: Context) {
         collector.graph.clone(),
         queue.clone(),
         collector.kinds.clone(),
+        collector.rediscover.clone(),
         context.stop.clone(),
     );
     // Nothing is deleted before everything was seen: an owner could be on a list that has not come yet.
     let first = async {
-        while !watches.refresh(&context.client).await && watches.is_empty() {
+        loop {
+            let refreshed = watches.refresh(&context.client).await;
+            if refreshed.complete || !watches.is_empty() {
+                return refreshed.listed().await;
+            }
             tokio::time::sleep(SETTLE).await;
         }
     };
@@ -85,7 +90,8 @@ pub async fn run(context: Context) {
         loop {
             let _ = tokio::time::timeout(wait, notify.notified()).await;
             tokio::time::sleep(SETTLE).await;
-            wait = if watches.refresh(&client).await {
+            // Nobody waits for the first lists: a kind that is gone before it was listed must not keep others waiting.
+            wait = if watches.refresh(&client).await.complete {
                 REDISCOVER
             } else {
                 UNSERVED

@@ -13,6 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Kinds that are not looked at: nobody owns by them, and there are many.
@@ -60,11 +61,32 @@ pub struct Watches {
     graph: Arc<Mutex<Graph>>,
     queue: Queue<Work>,
     kinds: Arc<Kinds>,
+    /// Told when a kind that is watched is not served any more.
+    rediscover: Arc<Notify>,
     running: FxHashMap<Resource, CancellationToken>,
     stop: CancellationToken,
 }
 
+/// Ends with a first list.
 type Synced = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What came of asking what kinds there are.
+#[must_use]
+pub struct Refreshed {
+    /// Whether all groups could be asked.
+    pub complete: bool,
+    lists: Vec<Synced>,
+}
+
+impl Refreshed {
+    /// Waits for the first lists of the kinds that are new.
+    pub async fn listed(self) {
+        let all = futures::future::join_all(self.lists);
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!("some kinds could not be listed yet; collecting goes on without them");
+        }
+    }
+}
 
 impl Watches {
     pub fn new(
@@ -72,6 +94,7 @@ impl Watches {
         graph: Arc<Mutex<Graph>>,
         queue: Queue<Work>,
         kinds: Arc<Kinds>,
+        rediscover: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -79,6 +102,7 @@ impl Watches {
             graph,
             queue,
             kinds,
+            rediscover,
             running: FxHashMap::default(),
             stop,
         }
@@ -89,14 +113,16 @@ impl Watches {
         self.running.is_empty()
     }
 
-    /// Finds out what there is, starts watches of new kinds and ends those of old ones. Waits for the first lists.
-    /// Whether all groups could be asked.
-    pub async fn refresh(&mut self, client: &Client) -> bool {
+    /// Finds out what there is, starts watches of new kinds and ends those of old ones.
+    pub async fn refresh(&mut self, client: &Client) -> Refreshed {
         let discovered = match client.discover().await {
             Ok(discovered) => discovered,
             Err(error) => {
                 tracing::warn!("cannot ask what kinds there are: {error}");
-                return false;
+                return Refreshed {
+                    complete: false,
+                    lists: Vec::new(),
+                };
             }
         };
         let mut kinds = FxHashMap::default();
@@ -114,7 +140,10 @@ impl Watches {
             }
         }
         *self.kinds.0.lock() = kinds;
-        let stale = |group: &str| discovered.stale.iter().any(|stale| stale.starts_with(group));
+        let stale = |group: &str| {
+            let groups = discovered.stale.iter().map(|stale| stale.split('/').next());
+            groups.flatten().any(|stale| stale == group)
+        };
         self.running.retain(|resource, stop| {
             // A group that does not answer now may still be there.
             let keep = wanted.contains(resource) || stale(&resource.group);
@@ -124,19 +153,18 @@ impl Watches {
             }
             keep
         });
-        let mut synced: Vec<Synced> = Vec::new();
+        let mut lists = Vec::new();
         for resource in wanted {
             if !self.running.contains_key(&resource) {
                 let stop = self.stop.child_token();
-                synced.push(self.watch(&resource, &stop));
+                lists.push(self.watch(&resource, &stop));
                 self.running.insert(resource, stop);
             }
         }
-        let all = futures::future::join_all(synced);
-        if tokio::time::timeout(PATIENCE, all).await.is_err() {
-            tracing::warn!("some kinds could not be listed yet; collecting goes on without them");
+        Refreshed {
+            complete: discovered.stale.is_empty(),
+            lists,
         }
-        discovered.stale.is_empty()
     }
 
     fn watch(&self, resource: &Resource, stop: &CancellationToken) -> Synced {
@@ -173,8 +201,10 @@ impl Watches {
                 self.follow(resource, self.caches.service_accounts().clone(), stop)
             }
             _ => {
+                let rediscover = self.rediscover.clone();
                 let cache: Cache<Bare> = Cache::builder(self.caches.client(), resource)
                     .metadata_only()
+                    .unserved(move || rediscover.notify_one())
                     .start(stop);
                 self.follow(resource, cache, stop)
             }
@@ -206,4 +236,92 @@ impl Watches {
 /// One name, another object: the delete in between was missed.
 fn replaced(graph: &mut Graph, old: &Istr, new: &Istr) -> Vec<Work> {
     if old == new { Vec::new() } else { graph.remove(old) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use machinery::client::Config;
+    use machinery::testing::{Fault, Proxy};
+    use serde_json::json;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// An API server that serves nothing but widgets, and those only while `served` is set.
+    async fn api(served: &Arc<AtomicBool>) -> Proxy {
+        let nobody = Config::explicit("http://127.0.0.1:1").unwrap();
+        let proxy = Proxy::start(&nobody).await.unwrap();
+        let served = served.clone();
+        proxy.on_request(move |seen| {
+            let served = served.load(Ordering::Relaxed);
+            let answer = |code: u16, body: String| Fault::Answer {
+                code,
+                retry_after: None,
+                body,
+            };
+            match (seen.path.as_str(), served) {
+                ("/apis", true) => answer(
+                    200,
+                    json!({ "items": [{ "metadata": { "name": "example.com" }, "versions": [{ "version": "v1", "resources": [
+                        { "resource": "widgets", "responseKind": { "kind": "Widget" }, "scope": "Namespaced", "verbs": ["delete", "list", "watch"] }] }] }] })
+                    .to_string(),
+                ),
+                ("/api" | "/apis", _) => answer(200, json!({ "items": [] }).to_string()),
+                (_, true) => Fault::Delay(Duration::from_secs(3600)),
+                (_, false) => answer(404, "404 page not found".into()),
+            }
+        });
+        proxy
+    }
+
+    fn asked(proxy: &Proxy) -> usize {
+        let seen = proxy.seen();
+        seen.iter().filter(|seen| seen.is_watch()).count()
+    }
+
+    async fn asks(proxy: &Proxy, more_than: usize) {
+        let patience = tokio::time::timeout(Duration::from_secs(30), async {
+            while asked(proxy) <= more_than {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        patience.await.expect("the kind is watched");
+    }
+
+    #[tokio::test]
+    async fn a_kind_is_watched_while_it_is_served() {
+        let served = Arc::new(AtomicBool::new(true));
+        let proxy = api(&served).await;
+        let client = Client::new(proxy.config(&Config::explicit("http://127.0.0.1:1").unwrap())).unwrap();
+        let (stop, rediscover) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let mut watches = Watches::new(
+            Arc::new(Caches::new(&client, &stop)),
+            Arc::default(),
+            Queue::new("test"),
+            Arc::default(),
+            rediscover.clone(),
+            stop.clone(),
+        );
+        assert!(watches.refresh(&client).await.complete);
+        asks(&proxy, 0).await;
+
+        // It is gone before its first list came, and another watch of it is refused.
+        served.store(false, Ordering::Relaxed);
+        let (refused, before) = (stop.child_token(), asked(&proxy));
+        let widgets = watches.running.keys().next().unwrap().clone();
+        let _listed = watches.watch(&widgets, &refused);
+        tokio::time::timeout(Duration::from_secs(30), rediscover.notified())
+            .await
+            .expect("whoever is refused asks what is served");
+        assert!(asked(&proxy) > before);
+        refused.cancel();
+        let old = watches.running.values().next().unwrap().clone();
+        assert!(watches.refresh(&client).await.complete && watches.is_empty() && old.is_cancelled());
+
+        // It comes back.
+        served.store(true, Ordering::Relaxed);
+        let before = asked(&proxy);
+        assert!(watches.refresh(&client).await.complete);
+        asks(&proxy, before).await;
+        stop.cancel();
+    }
 }

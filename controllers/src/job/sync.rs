@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::ownership::{Consistency, Expectations, PodClaims};
 use crate::podcontrol::PodControl;
 use crate::pods::Fan;
+use crate::work::work;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::arith::Selector;
@@ -66,7 +67,7 @@ pub async fn run(context: Context) {
     let stop = controller.context.stop.clone();
     let (queue, suspects) = (controller.queue.clone(), controller.suspects.clone());
     let this = controller.clone();
-    let work = run_workers(&queue, workers, move |key| {
+    let work = work(JOBS, &queue, workers, &stop, move |key| {
         let this = this.clone();
         async move { this.sync(&key).await }
     });
@@ -76,7 +77,6 @@ pub async fn run(context: Context) {
     });
     tokio::join!(work, free, async {
         stop.cancelled().await;
-        queue.shutdown();
         suspects.shutdown();
     });
 }
@@ -232,13 +232,9 @@ impl Controller {
         let plan = plan(&observed);
         let (enacted, failure) = self.enact(&job, &plan.work).await;
         let tracking = track(&observed, &plan, enacted);
-        match self.write(&job, tracking, plan.tally.failures).await {
-            Ok(()) => {}
-            Err(gone) if gone.is_not_found() => {}
-            // Somebody else wrote it: its event brings us back.
-            Err(conflict) if conflict.is_conflict() && failure.is_none() => return Ok(Next::BackOff),
-            Err(error) => return Err(error).with_context(|| format!("counting the pods of Job {key}")),
-        }
+        self.write(&job, tracking, plan.tally.failures)
+            .await
+            .with_context(|| format!("counting the pods of Job {key}"))?;
         match failure {
             Some(error) => Err(anyhow::Error::new(error).context(format!("managing the pods of Job {key}"))),
             None => Ok(plan.wake.map_or(Next::Done, |wake| Next::After(wake.max(GATHER)))),

@@ -9,13 +9,14 @@ use crate::context::Context;
 use crate::ownership::{Consistency, Expectations, PodClaims};
 use crate::podcontrol::PodControl;
 use crate::pods::{self, Fan};
+use crate::work::work;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::arith::Selector;
 use machinery::cache::{Cache, Event};
 use machinery::client::ApiError;
 use machinery::meta::{ObjectKey, ObjectMeta, OwnerRef, PartialObject};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,17 +33,17 @@ struct Controller<K> {
 pub async fn run(context: Context) {
     let sets = context.caches.replica_sets().clone();
     let workers = context.config.concurrent_replicaset_syncs;
-    work(context, sets, workers).await;
+    manage(context, sets, workers).await;
 }
 
 /// Runs the controller of ReplicationControllers until the context is stopped.
 pub async fn run_replication_controllers(context: Context) {
     let sets = context.caches.replication_controllers().clone();
     let workers = context.config.concurrent_rc_syncs;
-    work(context, sets, workers).await;
+    manage(context, sets, workers).await;
 }
 
-async fn work<K: Replicas>(context: Context, sets: Cache<K>, workers: usize) {
+async fn manage<K: Replicas>(context: Context, sets: Cache<K>, workers: usize) {
     let controller = Arc::new(Controller {
         pods: context.caches.pods().clone(),
         sets,
@@ -53,16 +54,12 @@ async fn work<K: Replicas>(context: Context, sets: Cache<K>, workers: usize) {
     });
     controller.subscribe();
     tokio::join!(controller.sets.synced(), controller.pods.synced());
-    let stop = controller.context.stop.clone();
-    let queue = controller.queue.clone();
-    let work = run_workers(&queue, workers, move |key| {
+    let (queue, stop) = (controller.queue.clone(), controller.context.stop.clone());
+    work(K::RESOURCE, &queue, workers, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl<K: Replicas> Controller<K> {
@@ -189,21 +186,13 @@ impl<K: Replicas> Controller<K> {
         );
         if wanted != set.status {
             let body = status_update(K::RESOURCE, &set.metadata, &wanted);
-            match self
+            let written = self
                 .context
                 .client
                 .update_status::<PartialObject, _>(K::RESOURCE, &key.namespace, &key.name, &body)
                 .await
-            {
-                Ok(written) => self.consistency.wrote(uid, &written.metadata, Instant::now()),
-                Err(gone) if gone.is_not_found() => {}
-                // Somebody else wrote it: its event brings us back.
-                Err(conflict) if conflict.is_conflict() && failure.is_none() => return Ok(Next::BackOff),
-                Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("updating the status of {} {key}", K::RESOURCE.kind));
-                }
-            }
+                .with_context(|| format!("updating the status of {} {key}", K::RESOURCE.kind))?;
+            self.consistency.wrote(uid, &written.metadata, Instant::now());
         }
         if let Some(error) = failure {
             return Err(anyhow::Error::new(error).context(format!("scaling {} {key}", K::RESOURCE.kind)));

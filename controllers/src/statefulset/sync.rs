@@ -209,19 +209,13 @@ impl Controller {
         }
         let body = status_update(&STATEFUL_SETS, meta, &status);
         let client = &self.workload.context.client;
-        match client
+        let written = client
             .update_status::<PartialObject, _>(&STATEFUL_SETS, &meta.namespace, &meta.name, &body)
-            .await
-        {
-            Ok(written) => {
-                self.workload
-                    .consistency
-                    .wrote(&meta.uid, &written.metadata, Instant::now());
-                Ok(waits)
-            }
-            Err(gone) if gone.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+            .await?;
+        self.workload
+            .consistency
+            .wrote(&meta.uid, &written.metadata, Instant::now());
+        Ok(waits)
     }
 }
 
