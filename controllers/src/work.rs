@@ -83,10 +83,7 @@ mod tests {
                 refused(409, "Conflict", about("replicasets", "web-1")),
                 Some(Next::BackOff),
             ),
-            (
-                refused(409, "AlreadyExists", about("replicasets", "web-1")),
-                None,
-            ),
+            (refused(409, "AlreadyExists", about("replicasets", "web-1")), None),
             (refused(403, "Forbidden", terminating), Some(Next::Done)),
             (refused(403, "Forbidden", about("deployments", "web")), None),
             (refused(500, "InternalError", about("deployments", "web")), None),

@@ -91,14 +91,25 @@ impl Bench {
         Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? / 1024)
     }
 
-    /// Lines of the manager's log that tell of missing rights.
-    pub fn refusals(&self) -> Vec<String> {
+    /// Lines of the manager's log that contain one of these.
+    pub fn told(&self, words: &[&str]) -> Vec<String> {
         let log = std::fs::read_to_string(self.server.folder().join("kube-controller-manager.log"))
             .unwrap_or_default();
         log.lines()
-            .filter(|line| line.contains("orbidden") || line.contains("(403)"))
+            .filter(|line| words.iter().any(|word| line.contains(word)))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Fails if a right was missing: each controller has upstream's.
+    #[track_caller]
+    pub fn asked_for_no_more_than_upstream(&self) {
+        let refused = self.told(&["orbidden", "(403)"]);
+        assert!(
+            refused.is_empty(),
+            "more rights than upstream's were asked for:\n{}",
+            refused.join("\n")
+        );
     }
 
     pub async fn namespace(&self, name: &str) {

@@ -5,6 +5,7 @@ mod accounts;
 mod batch;
 mod bench;
 mod budgets;
+mod customs;
 mod ownership;
 mod rollout;
 mod sets;
@@ -27,13 +28,9 @@ async fn the_manager_alone_runs_a_cluster() {
     ownership::dependents_go_with_their_owner(&bench).await;
     ownership::foreground_deletion_waits_for_dependents(&bench).await;
     ownership::orphans_stay(&bench).await;
+    ownership::deletion_amid_the_work_is_no_error(&bench).await;
     ownership::namespaces_are_emptied(&bench).await;
-    let refused = bench.refusals();
-    assert!(
-        refused.is_empty(),
-        "more rights than upstream's were asked for:\n{}",
-        refused.join("\n")
-    );
+    bench.asked_for_no_more_than_upstream();
 }
 
 /// Pods with names, and pods on every node.
@@ -46,12 +43,7 @@ async fn the_manager_alone_runs_sets() {
     sets::daemons_run_on_every_node_and_roll(&bench).await;
     sets::stateful_pods_come_in_order_and_roll(&bench).await;
     sets::upstream_takes_over_and_hands_back(&mut bench).await;
-    let refused = bench.refusals();
-    assert!(
-        refused.is_empty(),
-        "more rights than upstream's were asked for:\n{}",
-        refused.join("\n")
-    );
+    bench.asked_for_no_more_than_upstream();
 }
 
 /// Work that ends.
@@ -62,12 +54,7 @@ async fn the_manager_alone_runs_batches() {
     };
     bench.ours();
     batch::each_end_is_counted_once_whoever_leads(&mut bench).await;
-    let refused = bench.refusals();
-    assert!(
-        refused.is_empty(),
-        "more rights than upstream's were asked for:\n{}",
-        refused.join("\n")
-    );
+    bench.asked_for_no_more_than_upstream();
 }
 
 /// Budgets, mirrored endpoints, volumes and claims.
@@ -83,13 +70,9 @@ async fn the_manager_alone_keeps_promises() {
     volumes::claims_in_use_stay(&bench).await;
     volumes::pods_bring_their_claims(&bench).await;
     volumes::attributes_classes_in_use_stay(&bench).await;
+    customs::kinds_are_collected_while_they_are_there(&bench).await;
     accounts::tokens_are_put_into_secrets(&bench).await;
     accounts::roles_are_made_up_of_others(&bench).await;
     accounts::kubelets_requests_are_approved(&bench).await;
-    let refused = bench.refusals();
-    assert!(
-        refused.is_empty(),
-        "more rights than upstream's were asked for:\n{}",
-        refused.join("\n")
-    );
+    bench.asked_for_no_more_than_upstream();
 }

@@ -106,6 +106,24 @@ pub async fn orphans_stay(bench: &Bench) {
     assert_eq!(bench.list(&PODS, "fresh").await.len(), 3);
 }
 
+pub async fn deletion_amid_the_work_is_no_error(bench: &Bench) {
+    let names: Vec<_> = (0..10).map(|at| format!("short-{at}")).collect();
+    for name in &names {
+        bench.deploy("fresh", name, 1).await;
+        delete(bench, name, Propagation::Background).await;
+    }
+    bench
+        .see("all of them are gone", async |bench| {
+            let left = bench.list(&REPLICA_SETS, "fresh").await;
+            let left = left.iter().filter_map(|set| set["metadata"]["name"].as_str());
+            left.filter(|name| name.starts_with("short-")).count() == 0
+        })
+        .await;
+    let mut warnings = bench.told(&["will try again"]);
+    warnings.retain(|line| line.contains("(404)"));
+    assert!(warnings.is_empty(), "{}", warnings.join("\n"));
+}
+
 pub async fn namespaces_are_emptied(bench: &Bench) {
     bench
         .client
