@@ -7,6 +7,7 @@ use machinery::client::{ApiError, Bytes};
 use machinery::meta::{Annotations, Istr, Labels, ObjectMeta, OwnerRef, Resource, resources::PODS};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use std::future::Future;
 
 /// The most requests of one sync that are in flight; the client's pacing usually allows fewer.
@@ -16,6 +17,9 @@ const WINDOW: usize = 128;
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
+    /// Where the API server does not make one up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Istr>,
     pub generate_name: Istr,
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
@@ -27,9 +31,12 @@ pub struct Metadata {
 }
 
 #[derive(Serialize)]
-struct Spec<S> {
-    spec: S,
+pub struct Spec<S> {
+    pub spec: S,
 }
+
+/// A pod that is to be created.
+pub type NewPod<S> = Object<Metadata, Spec<S>>;
 
 /// A pod of a workload's template before it is written down.
 pub struct Draft<'a> {
@@ -57,10 +64,26 @@ impl Draft<'_> {
     /// # Errors
     /// When it cannot be written as JSON.
     pub fn encode_with(&self, metadata: Metadata, spec: impl Serialize) -> Result<Bytes, ApiError> {
-        let pod = Object::new(&PODS, metadata, Spec { spec });
+        let pod: NewPod<_> = Object::new(&PODS, metadata, Spec { spec });
         serde_json::to_vec(&pod)
             .map(Bytes::from)
             .map_err(|cause| self.failed(cause))
+    }
+
+    /// The template's spec, to be changed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read_spec(&self) -> Result<Map<String, Value>, ApiError> {
+        let Some(raw) = self.spec else {
+            return Ok(Map::new());
+        };
+        serde_json::from_str(raw.get()).map_err(|cause| self.failed(cause))
+    }
+
+    /// The pod, with another spec.
+    pub fn with_spec<S>(self, spec: S) -> NewPod<S> {
+        Object::new(&PODS, self.metadata, Spec { spec })
     }
 }
 
@@ -97,6 +120,7 @@ pub fn draft<'a>(
     let parts = template.pod_parts().map_err(|cause| unreadable(&name, cause))?;
     let prefix = format!("{}-", owner.name);
     let metadata = Metadata {
+        name: None,
         // A long name leaves no room for the dash.
         generate_name: if is_dns_subdomain(&format!("{prefix}a")) {
             prefix.into()

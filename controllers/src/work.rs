@@ -56,7 +56,7 @@ mod tests {
     use machinery::meta::resources::DEPLOYMENTS;
     use serde_json::{Value, json};
 
-    fn refused(code: u16, reason: &str, details: Value) -> anyhow::Result<Next> {
+    fn refused(code: u16, reason: &str, details: &Value) -> anyhow::Result<Next> {
         let status = json!({ "code": code, "reason": reason, "message": "no", "details": details });
         let error = ApiError::Refused {
             verb: "PUT",
@@ -73,20 +73,23 @@ mod tests {
         for (ended, expected) in [
             (Ok(Next::BackOff), Some(Next::BackOff)),
             (
-                refused(404, "NotFound", about("deployments", "web")),
+                refused(404, "NotFound", &about("deployments", "web")),
                 Some(Next::Done),
             ),
-            (refused(404, "NotFound", about("deployments", "other")), None),
-            (refused(404, "NotFound", about("replicasets", "web")), None),
-            (refused(404, "", Value::Null), None),
+            (refused(404, "NotFound", &about("deployments", "other")), None),
+            (refused(404, "NotFound", &about("replicasets", "web")), None),
+            (refused(404, "", &Value::Null), None),
             (
-                refused(409, "Conflict", about("replicasets", "web-1")),
+                refused(409, "Conflict", &about("replicasets", "web-1")),
                 Some(Next::BackOff),
             ),
-            (refused(409, "AlreadyExists", about("replicasets", "web-1")), None),
-            (refused(403, "Forbidden", terminating), Some(Next::Done)),
-            (refused(403, "Forbidden", about("deployments", "web")), None),
-            (refused(500, "InternalError", about("deployments", "web")), None),
+            (
+                refused(409, "AlreadyExists", &about("replicasets", "web-1")),
+                None,
+            ),
+            (refused(403, "Forbidden", &terminating), Some(Next::Done)),
+            (refused(403, "Forbidden", &about("deployments", "web")), None),
+            (refused(500, "InternalError", &about("deployments", "web")), None),
             (Err(anyhow::anyhow!("no answer at all")), None),
         ] {
             let told = format!("{ended:?}");

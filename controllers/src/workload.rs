@@ -1,4 +1,4 @@
-//! What DaemonSets and StatefulSets have in common: a queue of owners, their pods' events, claiming pods.
+//! What DaemonSets, StatefulSets and ReplicaSets have in common: a queue of owners, their pods' events, claiming pods.
 //!
 //! ```text
 //! pod events -> expectations, queue (the owner, or whoever selects an orphan)
@@ -6,7 +6,7 @@
 //! ```
 
 use crate::api::Pod;
-use crate::caches::{BY_OWNER, orphans_of};
+use crate::caches::{BY_NAMESPACE, BY_OWNER, orphans_of};
 use crate::context::Context;
 use crate::ownership::{Claiming, Consistency, Expectations, PodClaims};
 use crate::podcontrol::PodControl;
@@ -15,7 +15,7 @@ use crate::work;
 use machinery::arith::{LabelSelector, Selector};
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, Bytes};
-use machinery::meta::{Istr, ObjectKey, ObjectMeta, ObjectRef, OwnerRef, Resource};
+use machinery::meta::{Istr, Object, ObjectKey, ObjectMeta, ObjectRef, OwnerRef, Resource};
 use machinery::queue::{Next, Queue};
 use std::future::Future;
 use std::sync::Arc;
@@ -81,8 +81,30 @@ impl Workload {
         }
     }
 
-    /// Follows pods; `selecting` names the owners that may adopt an orphan.
-    pub fn follow_pods(self: &Arc<Self>, selecting: impl Fn(&ObjectMeta) -> Vec<ObjectKey> + Send + 'static) {
+    /// Follows owners of this kind, and pods. An orphan wakes the owners whose `selector` it fits: they may adopt it.
+    pub fn follow<O: Object>(self: &Arc<Self>, owners: &Cache<O>, selector: fn(&O) -> &LabelSelector) {
+        let this = self.clone();
+        owners.subscribe(move |event| {
+            match event {
+                Event::Updated { old, new } if old.meta().uid != new.meta().uid => {
+                    this.forget(&old.meta().uid);
+                }
+                Event::Deleted(last) => this.forget(&last.meta().uid),
+                _ => {}
+            }
+            this.queue.add(event.object().meta().key());
+        });
+        let owners = owners.clone();
+        self.follow_pods(move |pod| {
+            let here = owners.by_index(BY_NAMESPACE, &pod.namespace);
+            here.iter()
+                .filter(|owner| selects(selector(owner), pod))
+                .map(|owner| owner.meta().key())
+                .collect()
+        });
+    }
+
+    fn follow_pods(self: &Arc<Self>, selecting: impl Fn(&ObjectMeta) -> Vec<ObjectKey> + Send + 'static) {
         let this = self.clone();
         self.pods.subscribe(move |event| match event {
             Event::Added(pod) if pod.metadata.is_deleting() => this.pod_gone(pod),
@@ -137,16 +159,26 @@ impl Workload {
         selector: &Selector,
         member: impl Fn(&Pod) -> bool,
     ) -> Result<Vec<Arc<Pod>>, ApiError> {
-        let mut candidates = self.pods.by_index(BY_OWNER, &owner.uid);
-        candidates.extend(self.pods.by_index(BY_OWNER, &orphans_of(&owner.namespace)));
-        let claims = PodClaims {
+        let claims = self.pod_claims(owner, selector);
+        claims.claim_members(self.candidates(owner), member).await
+    }
+
+    /// The owner's pods, and those of its namespace that nothing controls.
+    pub fn candidates(&self, owner: &ObjectMeta) -> Vec<Arc<Pod>> {
+        let mut pods = self.pods.by_index(BY_OWNER, &owner.uid);
+        pods.extend(self.pods.by_index(BY_OWNER, &orphans_of(&owner.namespace)));
+        pods
+    }
+
+    /// For claiming just some of the [candidates](Self::candidates).
+    pub fn pod_claims<'a>(&'a self, owner: &'a ObjectMeta, selector: &'a Selector) -> PodClaims<'a> {
+        PodClaims {
             client: &self.context.client,
             resource: &self.resource,
             owner,
             selector,
             finalizer: None,
-        };
-        claims.claim_members(candidates, member).await
+        }
     }
 
     /// For claiming what is not a pod.
@@ -190,6 +222,7 @@ impl Workload {
             .await;
         outcome.error.map_or(Ok(()), Err)
     }
+
     fn pod_control<'a>(&'a self, owner: &'a ObjectMeta) -> PodControl<'a> {
         PodControl::new(&self.context, &self.expectations, &self.resource, owner)
     }

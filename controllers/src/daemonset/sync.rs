@@ -83,25 +83,7 @@ pub async fn run(context: Context) {
 
 impl Controller {
     fn subscribe(self: &Arc<Self>) {
-        let this = self.clone();
-        self.sets.subscribe(move |event| {
-            match event {
-                Event::Updated { old, new } if old.metadata.uid != new.metadata.uid => {
-                    this.workload.forget(&old.metadata.uid);
-                }
-                Event::Deleted(last) => this.workload.forget(&last.metadata.uid),
-                _ => {}
-            }
-            this.workload.queue.add(event.object().metadata.key());
-        });
-        let sets = self.sets.clone();
-        self.workload.follow_pods(move |pod| {
-            let here = sets.by_index(BY_NAMESPACE, &pod.namespace);
-            here.iter()
-                .filter(|set| selects(&set.spec.selector, pod))
-                .map(|set| set.metadata.key())
-                .collect()
-        });
+        self.workload.follow(&self.sets, |set| &set.spec.selector);
         let this = self.clone();
         self.nodes.subscribe(move |event| match event {
             Event::Added(node) => this.changed_nodes.add(node.metadata.name.clone()),

@@ -1,14 +1,12 @@
 //! The pods of a DaemonSet: its template, with what a daemon tolerates, for one node.
 
 use super::placement::with_daemon_tolerations;
-use crate::api::{DaemonSet, Object};
+use crate::api::DaemonSet;
 use crate::history::REVISION_HASH;
+use crate::pods::{NewPod, draft};
 use machinery::arith::Toleration;
-use machinery::arith::names::is_dns_subdomain;
-use machinery::client::Bytes;
-use machinery::meta::resources::{DAEMON_SETS, PODS};
-use machinery::meta::{Annotations, Istr, Labels, OwnerRef};
-use serde::Serialize;
+use machinery::client::{ApiError, Bytes};
+use machinery::meta::resources::DAEMON_SETS;
 use serde_json::{Map, Value, json};
 
 /// The generation of the template, which upstream still keeps for clients of old.
@@ -21,69 +19,32 @@ pub fn generation(set: &DaemonSet) -> Option<i64> {
     set.metadata.annotations.get(GENERATION)?.parse().ok()
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    generate_name: Istr,
-    labels: Labels,
-    #[serde(skip_serializing_if = "Annotations::is_empty")]
-    annotations: Annotations,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    finalizers: Vec<Istr>,
-    owner_references: [OwnerRef; 1],
-}
-
-#[derive(Serialize)]
-struct Spec {
-    spec: Value,
-}
-
 /// Makes the bodies that create pods.
-pub struct PodMaker(Object<Metadata, Spec>);
+pub struct PodMaker(NewPod<Value>);
 
 impl PodMaker {
     /// Pods of the set's template, labelled with the revision's `hash`.
     ///
     /// # Errors
     /// When the template cannot be read.
-    pub fn new(set: &DaemonSet, hash: &str) -> Result<Self, serde_json::Error> {
-        let parts = set.spec.template.pod_parts()?;
-        let mut labels = parts.labels;
+    pub fn new(set: &DaemonSet, hash: &str) -> Result<Self, ApiError> {
+        let mut draft = draft(&DAEMON_SETS, &set.metadata, &set.spec.template)?;
+        let labels = &mut draft.metadata.labels;
         if let Some(generation) = generation(set) {
             labels.insert(POD_GENERATION, generation.to_string());
         }
         if !hash.is_empty() {
             labels.insert(REVISION_HASH, hash);
         }
-        let mut spec: Map<String, Value> = match parts.spec {
-            Some(raw) => serde_json::from_str(raw.get())?,
-            None => Map::new(),
-        };
+        let mut spec = draft.read_spec()?;
         let host_network = spec.get("hostNetwork").and_then(Value::as_bool).unwrap_or(false);
-        let held: Option<Vec<Toleration>> =
-            serde_json::from_value(spec.remove("tolerations").unwrap_or_default())?;
-        let tolerations = with_daemon_tolerations(held.unwrap_or_default(), host_network);
-        spec.insert("tolerations".to_owned(), serde_json::to_value(tolerations)?);
-        let owner = &set.metadata;
-        let prefix = format!("{}-", owner.name);
-        let metadata = Metadata {
-            generate_name: if is_dns_subdomain(&format!("{prefix}a")) {
-                prefix.into()
-            } else {
-                owner.name.clone()
-            },
-            labels,
-            annotations: parts.annotations,
-            finalizers: parts.finalizers,
-            owner_references: [OwnerRef::controller(&DAEMON_SETS, owner)],
-        };
-        Ok(Self(Object::new(
-            &PODS,
-            metadata,
-            Spec {
-                spec: Value::Object(spec),
-            },
-        )))
+        let held = spec.remove("tolerations").unwrap_or_default();
+        let tolerations = serde_json::from_value::<Option<Vec<Toleration>>>(held)
+            .map(|held| with_daemon_tolerations(held.unwrap_or_default(), host_network))
+            .and_then(serde_json::to_value)
+            .map_err(|cause| draft.failed(cause))?;
+        spec.insert("tolerations".to_owned(), tolerations);
+        Ok(Self(draft.with_spec(Value::Object(spec))))
     }
 
     /// The body for a pod on this node: the scheduler puts it there, since its node affinity allows nothing else.

@@ -30,12 +30,9 @@ impl<'a> Bodies<'a> {
         if !draft.metadata.finalizers.iter().any(|held| held == TRACKING) {
             draft.metadata.finalizers.push(TRACKING.into());
         }
-        let spec = match (draft.spec, job.spec.indexes()) {
-            (Some(spec), Some(_)) => {
-                let read = serde_json::from_str(spec.get());
-                Some(read.map(with_variable).map_err(|cause| draft.failed(cause))?)
-            }
-            _ => None,
+        let spec = match job.spec.indexes() {
+            Some(_) => Some(with_variable(draft.read_spec()?)),
+            None => None,
         };
         Ok(Self { job, draft, spec })
     }

@@ -1,31 +1,12 @@
 //! The bodies of pods and claims.
 
 use super::identity::{POD_INDEX, POD_NAME, claim_name, pod_name};
-use crate::api::{ClaimTemplate, Object, StatefulSet, Template};
+use crate::api::{ClaimTemplate, StatefulSet, Template};
 use crate::history::REVISION_HASH;
-use machinery::arith::names::is_dns_subdomain;
-use machinery::meta::resources::{PODS, STATEFUL_SETS};
-use machinery::meta::{Annotations, Istr, Labels, OwnerRef};
-use serde::Serialize;
+use crate::pods::{NewPod, draft};
+use machinery::client::ApiError;
+use machinery::meta::resources::STATEFUL_SETS;
 use serde_json::{Map, Value, json};
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: String,
-    generate_name: Istr,
-    labels: Labels,
-    #[serde(skip_serializing_if = "Annotations::is_empty")]
-    annotations: Annotations,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    finalizers: Vec<Istr>,
-    owner_references: [OwnerRef; 1],
-}
-
-#[derive(Serialize)]
-struct Spec {
-    spec: Map<String, Value>,
-}
 
 /// The body that creates the pod with this ordinal of a revision's template.
 ///
@@ -36,18 +17,16 @@ pub fn body(
     template: &Template,
     revision: &str,
     ordinal: i64,
-) -> Result<impl Serialize + use<>, serde_json::Error> {
-    let parts = template.pod_parts()?;
+) -> Result<NewPod<Map<String, Value>>, ApiError> {
+    let mut draft = draft(&STATEFUL_SETS, &set.metadata, template)?;
     let name = pod_name(set, ordinal);
-    let mut labels = parts.labels;
+    let labels = &mut draft.metadata.labels;
     labels.insert(POD_NAME, name.as_str());
     labels.insert(POD_INDEX, ordinal.to_string());
     labels.insert(REVISION_HASH, revision);
-    let mut spec: Map<String, Value> = match parts.spec {
-        Some(raw) => serde_json::from_str(raw.get())?,
-        None => Map::new(),
-    };
-    spec.insert("hostname".to_owned(), name.as_str().into());
+    draft.metadata.name = Some(name.as_str().into());
+    let mut spec = draft.read_spec()?;
+    spec.insert("hostname".to_owned(), name.into());
     if set.spec.service_name.is_empty() {
         spec.remove("subdomain");
     } else {
@@ -57,21 +36,7 @@ pub fn body(
     if !volumes.is_empty() {
         spec.insert("volumes".to_owned(), Value::Array(volumes));
     }
-    let owner = &set.metadata;
-    let prefix = format!("{}-", owner.name);
-    let metadata = Metadata {
-        generate_name: if is_dns_subdomain(&format!("{prefix}a")) {
-            prefix.into()
-        } else {
-            owner.name.clone()
-        },
-        name,
-        labels,
-        annotations: parts.annotations,
-        finalizers: parts.finalizers,
-        owner_references: [OwnerRef::controller(&STATEFUL_SETS, owner)],
-    };
-    Ok(Object::new(&PODS, metadata, Spec { spec }))
+    Ok(draft.with_spec(spec))
 }
 
 /// The volumes of a pod: the set's claims, and those of the template that no claim takes the place of.

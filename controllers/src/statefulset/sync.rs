@@ -5,15 +5,14 @@ use super::identity::is_member;
 use super::plan::{Action, Observed, Plan, complete, is_news, next_available};
 use super::revisions::{self, Revisions};
 use crate::api::{Claim, StatefulSet, StatefulSetStatus, StatefulSetStrategy, status_update};
-use crate::caches::BY_NAMESPACE;
 use crate::context::Context;
 use crate::history::History;
-use crate::workload::{Workload, selects};
+use crate::workload::Workload;
 use anyhow::Context as _;
 use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use machinery::arith::Selector;
-use machinery::cache::{Cache, Event};
+use machinery::cache::Cache;
 use machinery::meta::resources::STATEFUL_SETS;
 use machinery::meta::{ObjectKey, PartialObject};
 use machinery::queue::Next;
@@ -40,7 +39,9 @@ pub async fn run(context: Context) {
         history: History::new(&context.client, caches.revisions()),
         workload: Arc::new(Workload::new(context, STATEFUL_SETS, "statefulset")),
     });
-    controller.subscribe();
+    controller
+        .workload
+        .follow(&controller.sets, |set| &set.spec.selector);
     tokio::join!(
         controller.sets.synced(),
         controller.workload.pods.synced(),
@@ -56,28 +57,6 @@ pub async fn run(context: Context) {
 }
 
 impl Controller {
-    fn subscribe(self: &Arc<Self>) {
-        let this = self.clone();
-        self.sets.subscribe(move |event| {
-            match event {
-                Event::Updated { old, new } if old.metadata.uid != new.metadata.uid => {
-                    this.workload.forget(&old.metadata.uid);
-                }
-                Event::Deleted(last) => this.workload.forget(&last.metadata.uid),
-                _ => {}
-            }
-            this.workload.queue.add(event.object().metadata.key());
-        });
-        let sets = self.sets.clone();
-        self.workload.follow_pods(move |pod| {
-            let here = sets.by_index(BY_NAMESPACE, &pod.namespace);
-            here.iter()
-                .filter(|set| selects(&set.spec.selector, pod))
-                .map(|set| set.metadata.key())
-                .collect()
-        });
-    }
-
     async fn sync(&self, key: &ObjectKey) -> anyhow::Result<Next> {
         let Some(set) = self.sets.get(key) else {
             return Ok(Next::Done);
