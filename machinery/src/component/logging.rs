@@ -63,6 +63,7 @@ impl Logging {
             "kube_scheduler",
             "kube_proxy",
             "kube_controller_manager",
+            "controllers",
             "e2e",
             "rig",
         ];
