@@ -1,10 +1,12 @@
 //! From the routes of a Service to elements and chains.
 
+use super::conditions::{from_this_host, local_traffic, mark_for_masquerade};
 use super::element::{Bytes, Element, Value};
 use super::expr::{CmpOp, Expr, Reg};
-use super::layout::{Ip, Settings, from_this_host, local_traffic, mark_for_masquerade};
+use super::ip::Ip;
 use super::names::{Class, Front, FrontNames, Names, Scope, dnat};
 use super::object::{Chain, Rule, Set};
+use super::settings::Settings;
 use super::title::Titles;
 use super::verdict::Verdict;
 use crate::model::{Endpoint, External, PortRoute, ServiceName};

@@ -1,7 +1,7 @@
 //! Names of chains and sets, and the classes that a destination's number of endpoints falls into.
 
 use super::expr::{Expr, Reg};
-use super::layout::Ip;
+use super::ip::Ip;
 use super::object::Rule;
 use crate::model::Family;
 use std::sync::Arc;

@@ -15,6 +15,11 @@ impl Rule {
         Self { exprs, comment: None }
     }
 
+    /// All expressions of all parts, in order.
+    pub fn of(parts: impl IntoIterator<Item = Vec<Expr>>) -> Self {
+        Self::new(parts.into_iter().flatten().collect())
+    }
+
     pub fn comment(mut self, comment: &'static str) -> Self {
         self.comment = Some(comment);
         self

@@ -4,9 +4,11 @@ use super::adopt::AffinityEntry;
 use super::batch::Batch;
 use super::compile::{Claim, Context, Sink, claims, compile};
 use super::element::{Bytes, Element, Value};
-use super::layout::{self, NodePortAddresses, Settings, TABLE, TABLE_COMMENT};
+use super::layout::{self, TABLE, TABLE_COMMENT};
 use super::names::{Class, Names};
 use super::object::{Chain, Set};
+use super::sets::{class_set, sets};
+use super::settings::{NodePortAddresses, Settings};
 use super::slots::arrange;
 use crate::model::{PortRoute, ServiceName};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -191,10 +193,7 @@ impl Table {
             }
         }
 
-        for set in layout::sets(&self.settings, &self.names)
-            .iter()
-            .chain(own.sets.values())
-        {
+        for set in sets(&self.settings, &self.names).iter().chain(own.sets.values()) {
             batch.add_set(set);
         }
         let mut chains = layout::chains(&self.settings, &self.names);
@@ -359,7 +358,7 @@ impl Table {
     }
 
     fn add_class(&self, class: Class, set: &Arc<str>, batch: &mut Batch) {
-        batch.add_set(&layout::class_set(&self.settings, class, set.clone()));
+        batch.add_set(&class_set(&self.settings, class, set.clone()));
         let chain = self.names.front(class.front).spread(class.scope);
         for rule in layout::class_rules(&self.settings, &self.names, class, set) {
             batch.insert_rule(chain, &rule);

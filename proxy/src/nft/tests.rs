@@ -401,7 +401,7 @@ fn sets_are_declared_as_nft_declares_them() {
     let settings = Settings::new(Family::Ipv4);
     let names = Names::default();
     let mut batch = Batch::new(crate::netlink::NfProto::Ipv4, "kube-proxy");
-    let sets = super::layout::sets(&settings, &names);
+    let sets = super::sets::sets(&settings, &names);
     sets.iter()
         .filter(|s| ["service-ips", "hairpin-connections", "cluster-ips"].contains(&&*s.name))
         .for_each(|s| batch.add_set(s));
