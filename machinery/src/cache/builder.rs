@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::reflect::{Reflector, Unserved};
 use super::store::{Cache, IndexBy};
 use crate::client::{Client, ListOptions};
-use crate::meta::{Istr, Object, Resource};
+use crate::meta::{Cached, Istr, Resource};
 
 /// Describes a cache; made by [`Cache::builder`].
 #[must_use = "a cache watches nothing until it is started"]
@@ -19,7 +19,7 @@ pub struct Builder<K> {
     unserved: Option<Unserved>,
 }
 
-impl<K: Object> Builder<K> {
+impl<K: Cached> Builder<K> {
     pub(super) fn new(client: &Client, resource: &Resource) -> Self {
         Builder {
             client: client.clone(),

@@ -9,7 +9,7 @@ use super::line::Lines;
 use super::store::Cache;
 use super::watch_event::WatchEvent;
 use crate::client::{ApiError, Client, ListOptions, WatchBody};
-use crate::meta::{Object, ObjectKey, PartialObject, Resource};
+use crate::meta::{Cached, ObjectKey, PartialObject, Resource};
 
 /// A watch that broke, once: what happens meanwhile should not wait long.
 const FIRST: Duration = Duration::from_millis(50);
@@ -40,6 +40,31 @@ enum End {
 /// Called when the resource is not served.
 pub(super) type Unserved = Box<dyn Fn() + Send + Sync>;
 
+/// What a list has told of so far.
+struct Listing {
+    /// `None` where the list goes into an empty cache: there is nothing that it could show to be gone.
+    seen: Option<FxHashSet<ObjectKey>>,
+}
+
+impl Listing {
+    fn over<K: Cached>(cache: &Cache<K>) -> Self {
+        let seen = (!cache.is_empty()).then(FxHashSet::default);
+        Listing { seen }
+    }
+
+    fn saw(&mut self, key: impl FnOnce() -> ObjectKey) {
+        if let Some(seen) = &mut self.seen {
+            seen.insert(key());
+        }
+    }
+
+    fn lost(&mut self, key: &ObjectKey) {
+        if let Some(seen) = &mut self.seen {
+            seen.remove(key);
+        }
+    }
+}
+
 pub(super) struct Reflector<K> {
     client: Client,
     resource: Resource,
@@ -55,7 +80,7 @@ pub(super) struct Reflector<K> {
     said: bool,
 }
 
-impl<K: Object> Reflector<K> {
+impl<K: Cached> Reflector<K> {
     pub(super) fn new(
         client: Client,
         resource: Resource,
@@ -194,12 +219,13 @@ impl<K: Object> Reflector<K> {
         };
         let body = self.open(&options, true).await?;
         self.said = false;
-        Ok(self.follow(body, Some(FxHashSet::default())).await)
+        let listing = Listing::over(&self.cache);
+        Ok(self.follow(body, Some(listing)).await)
     }
 
     /// The list page by page.
     async fn page_list(&mut self) -> Result<(), ApiError> {
-        let mut seen = FxHashSet::default();
+        let mut listing = Listing::over(&self.cache);
         let mut options = self.select.clone().limit(PAGE);
         let version = loop {
             let page = if self.metadata_only {
@@ -212,7 +238,7 @@ impl<K: Object> Reflector<K> {
                     .await?
             };
             for object in page.items {
-                seen.insert(object.meta().key());
+                listing.saw(|| object.key());
                 self.cache.apply(object);
             }
             match page.metadata.continue_token.filter(|token| !token.is_empty()) {
@@ -220,20 +246,22 @@ impl<K: Object> Reflector<K> {
                 None => break page.metadata.resource_version,
             }
         };
-        self.listed(&seen, version);
+        self.listed(&listing, version);
         Ok(())
     }
 
-    fn listed(&mut self, seen: &FxHashSet<ObjectKey>, version: Box<str>) {
-        self.cache.retain(seen);
+    fn listed(&mut self, listing: &Listing, version: Box<str>) {
+        if let Some(seen) = &listing.seen {
+            self.cache.retain(seen);
+        }
         self.version = Some(version);
         self.failures = 0;
         self.cache.mark_synced();
-        tracing::debug!(resource = %self.resource, objects = seen.len(), "listed");
+        tracing::debug!(resource = %self.resource, objects = self.cache.len(), "listed");
     }
 
     /// Applies the events of a watch until it ends. While `listing` is set, they are the list.
-    async fn follow(&mut self, mut body: WatchBody, mut listing: Option<FxHashSet<ObjectKey>>) -> End {
+    async fn follow(&mut self, mut body: WatchBody, mut listing: Option<Listing>) -> End {
         let deadline = Instant::now() + Duration::from_secs(2 * WATCH_SECONDS) + WATCH_GRACE;
         let mut lines = Lines::default();
         loop {
@@ -253,7 +281,7 @@ impl<K: Object> Reflector<K> {
         }
     }
 
-    fn event(&mut self, line: &[u8], listing: &mut Option<FxHashSet<ObjectKey>>) -> Result<(), End> {
+    fn event(&mut self, line: &[u8], listing: &mut Option<Listing>) -> Result<(), End> {
         let event = match serde_json::from_slice::<WatchEvent<K>>(line) {
             Ok(event) => event,
             Err(cause) => {
@@ -261,40 +289,35 @@ impl<K: Object> Reflector<K> {
                 let start: String = String::from_utf8_lossy(line).chars().take(200).collect();
                 tracing::error!(resource = %self.resource, "skipped an object that does not decode: {cause}: {start}");
                 // It is there all the same: what we know of it must not be taken for deleted.
-                if let (Some(seen), Ok(WatchEvent::Upsert(object))) =
+                if let (Some(listing), Ok(WatchEvent::Upsert(object))) =
                     (listing, serde_json::from_slice::<WatchEvent<PartialObject>>(line))
                 {
-                    seen.insert(object.metadata.key());
+                    listing.saw(|| object.metadata.key());
                 }
                 return Ok(());
             }
         };
         match event {
             WatchEvent::Upsert(object) => {
-                let meta = object.meta();
                 match listing {
-                    Some(seen) => {
-                        seen.insert(meta.key());
-                    }
-                    None => self.version = Some(meta.resource_version.clone()),
+                    Some(listing) => listing.saw(|| object.key()),
+                    None => self.version = Some(object.resource_version().into()),
                 }
                 self.cache.apply(object);
             }
             WatchEvent::Deleted(object) => {
-                let key = object.meta().key();
+                let key = object.key();
                 match listing {
-                    Some(seen) => {
-                        seen.remove(&key);
-                    }
-                    None => self.version = Some(object.meta().resource_version.clone()),
+                    Some(listing) => listing.lost(&key),
+                    None => self.version = Some(object.resource_version().into()),
                 }
                 self.cache.remove(&key, Some(object));
             }
             WatchEvent::Bookmark(mark) => {
                 if mark.list_ends
-                    && let Some(seen) = listing.take()
+                    && let Some(listing) = listing.take()
                 {
-                    self.listed(&seen, mark.version);
+                    self.listed(&listing, mark.version);
                 } else if listing.is_none() {
                     self.version = Some(mark.version);
                 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::Builder;
 use crate::client::Client;
-use crate::meta::{Istr, Object, ObjectKey, Resource};
+use crate::meta::{Cached, Istr, ObjectKey, Resource};
 
 /// What happened to an object.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ struct Index<K> {
     held: FxHashMap<Istr, FxHashMap<ObjectKey, Arc<K>>>,
 }
 
-impl<K: Object> Index<K> {
+impl<K: Cached> Index<K> {
     fn insert(&mut self, key: &ObjectKey, object: &Arc<K>) {
         for value in (self.by)(object) {
             self.held
@@ -112,7 +112,7 @@ impl<K> Clone for Cache<K> {
     }
 }
 
-impl<K: Object> Cache<K> {
+impl<K: Cached> Cache<K> {
     /// Describes a cache of all objects of `resource`; narrow it down, declare indexes, then `start` it.
     pub fn builder(client: &Client, resource: &Resource) -> Builder<K> {
         Builder::new(client, resource)
@@ -198,10 +198,12 @@ impl<K: Object> Cache<K> {
         for object in self.list() {
             subscriber(&Event::Added(object));
         }
-        subscribers.next += 1;
-        let id = subscribers.next;
-        subscribers.all.push((id, Box::new(subscriber)));
-        SubscriptionId(id)
+        subscribers.add(Box::new(subscriber))
+    }
+
+    /// As [`subscribe`](Self::subscribe), without what is held now: for a subscriber that reads the cache afterwards.
+    pub fn subscribe_to_changes(&self, subscriber: impl FnMut(&Event<K>) + Send + 'static) -> SubscriptionId {
+        self.shared.subscribers.lock().add(Box::new(subscriber))
     }
 
     /// Ends a subscription.
@@ -232,16 +234,13 @@ impl<K: Object> Cache<K> {
     /// Stores `object` and tells the subscribers. The same resource version again is no event.
     pub fn apply(&self, object: K) {
         let object = Arc::new(object);
-        let key = object.meta().key();
+        let key = object.key();
         let mut subscribers = self.shared.subscribers.lock();
         let old = {
             let mut held = self.shared.held.write();
             if let Some(old) = held.objects.get(&key) {
-                let (before, after) = (old.meta(), object.meta());
-                if before.uid == after.uid
-                    && before.resource_version == after.resource_version
-                    && !after.resource_version.is_empty()
-                {
+                let version = object.resource_version();
+                if old.uid() == object.uid() && old.resource_version() == version && !version.is_empty() {
                     return;
                 }
             }
@@ -257,7 +256,7 @@ impl<K: Object> Cache<K> {
         match old {
             None => subscribers.tell(&Event::Added(object)),
             // The delete in between was missed: another object has taken the name.
-            Some(old) if old.meta().uid != object.meta().uid => {
+            Some(old) if old.uid() != object.uid() => {
                 subscribers.tell(&Event::Deleted(old));
                 subscribers.tell(&Event::Added(object));
             }
@@ -309,6 +308,12 @@ impl<K: Object> Cache<K> {
 }
 
 impl<K> Subscribers<K> {
+    fn add(&mut self, subscriber: Subscriber<K>) -> SubscriptionId {
+        self.next += 1;
+        self.all.push((self.next, subscriber));
+        SubscriptionId(self.next)
+    }
+
     fn tell(&mut self, event: &Event<K>) {
         for (_, subscriber) in &mut self.all {
             subscriber(event);

@@ -89,6 +89,17 @@ fn a_late_subscriber_gets_the_current_state_first() {
 }
 
 #[test]
+fn a_subscriber_to_changes_alone_is_not_told_what_was_there() {
+    let cache = by_app();
+    cache.apply(object("a", "1", 1, "x"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    cache.subscribe_to_changes(move |event| log.lock().push(event.object().metadata.name.clone()));
+    cache.apply(object("b", "2", 2, "x"));
+    assert_eq!(*seen.lock(), [Istr::from("b")]);
+}
+
+#[test]
 fn an_ended_subscription_hears_nothing_more() {
     let cache = by_app();
     let seen = Arc::new(Mutex::new(0));

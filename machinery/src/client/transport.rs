@@ -36,6 +36,11 @@ const WATCHES: usize = 64;
 const PING_AFTER: Duration = Duration::from_secs(30);
 /// ... and is closed when it does not answer within this.
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes that the server may send ahead on one watch. What we have not decoded yet is held in memory, so that a long list
+/// would be there as a whole: hyper's own 2 MiB are for downloads.
+const WATCH_WINDOW: u32 = 256 << 10;
+/// ... and on all watches of one connection.
+const WATCHES_WINDOW: u32 = 1 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pools of connections.
@@ -96,7 +101,7 @@ impl Transport {
         {
             return (pool.clone(), WatchSlot(slots.clone()));
         }
-        let (pool, slots) = (self.dial.pool(), Arc::new(()));
+        let (pool, slots) = (self.dial.watch_pool(), Arc::new(()));
         pools.watches.push((pool.clone(), slots.clone()));
         (pool, WatchSlot(slots))
     }
@@ -125,7 +130,19 @@ impl Dial {
     }
 
     fn pool(&self) -> Pool {
-        Http::builder(TokioExecutor::new())
+        self.pool_settings().build(self.clone())
+    }
+
+    fn watch_pool(&self) -> Pool {
+        self.pool_settings()
+            .http2_initial_stream_window_size(WATCH_WINDOW)
+            .http2_initial_connection_window_size(WATCHES_WINDOW)
+            .build(self.clone())
+    }
+
+    fn pool_settings(&self) -> hyper_util::client::legacy::Builder {
+        let mut settings = Http::builder(TokioExecutor::new());
+        settings
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(90))
@@ -133,8 +150,8 @@ impl Dial {
             .http2_keep_alive_interval(PING_AFTER)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(false)
-            .http2_only(!self.http1.load(Ordering::Relaxed))
-            .build(self.clone())
+            .http2_only(!self.http1.load(Ordering::Relaxed));
+        settings
     }
 
     async fn connect(self, to: Uri) -> std::io::Result<TokioIo<Stream>> {

@@ -48,7 +48,7 @@ mod time;
 pub use istr::Istr;
 pub use key::ObjectKey;
 pub use map::{Annotations, Labels, SortedMap};
-pub use object::{ListMeta, Object, ObjectMeta, PartialObject, null_default};
+pub use object::{Cached, ListMeta, Object, ObjectMeta, PartialObject, null_default};
 pub use reference::{ObjectRef, OwnerRef};
 pub use resource::Resource;
 pub use time::{MicroTime, Time};

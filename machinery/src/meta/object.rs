@@ -1,5 +1,7 @@
 //! Slim object metadata.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -8,6 +10,31 @@ use super::{Annotations, Istr, Labels, ObjectKey, OwnerRef, Time};
 /// An object as a component sees it: any type that decodes from JSON and carries metadata.
 pub trait Object: DeserializeOwned + Send + Sync + 'static {
     fn meta(&self) -> &ObjectMeta;
+}
+
+/// What a cache asks of what it holds. Every [`Object`] answers; a type that keeps less than an [`ObjectMeta`], because there
+/// are many of it, answers for itself.
+pub trait Cached: DeserializeOwned + Send + Sync + 'static {
+    /// Namespace and name.
+    fn key(&self) -> ObjectKey;
+    /// Tells objects apart that had the same name one after the other; empty where that makes no difference.
+    fn uid(&self) -> &str {
+        ""
+    }
+    /// The version that a watch goes on from.
+    fn resource_version(&self) -> Cow<'_, str>;
+}
+
+impl<T: Object> Cached for T {
+    fn key(&self) -> ObjectKey {
+        self.meta().key()
+    }
+    fn uid(&self) -> &str {
+        &self.meta().uid
+    }
+    fn resource_version(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.meta().resource_version)
+    }
 }
 
 /// `metav1.ObjectMeta` without what nobody reads (`managedFields`, `selfLink`).
