@@ -123,7 +123,7 @@ fn a_cluster_ip_spreads_connections_and_follows_its_endpoints() {
     );
     proxy.rebuild();
     assert_eq!(many().keys().collect::<Vec<_>>(), ["pod1", "pod3"], "made anew");
-    proxy.set((svc.metadata.key(), Vec::new()));
+    proxy.set((svc.name.clone(), Vec::new()));
     assert_eq!(
         ask(&world.client, [10, 96, 0, 10], 80),
         Err(ErrorKind::TimedOut),
@@ -435,4 +435,48 @@ fn a_udp_flow_leaves_an_endpoint_that_is_gone() {
     assert_eq!(sweep(&with(&[2]).1, &with(&[2]).1), 0, "nothing changed");
     assert_eq!(sweep(&with(&[1]).1, &with(&[2]).1), 1);
     assert_eq!(ask().as_deref(), Some("pod2"));
+}
+
+#[test]
+fn nft_reads_what_it_lists_of_ours() {
+    if !can_unshare() {
+        return;
+    }
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let world = World::new(2);
+        let mut settings = Settings::new(family);
+        settings.local_traffic = LocalTraffic::InterfacePrefix("cali".into());
+        let mut proxy = Proxy::with(&world, settings);
+        let ip = |last: u8| match family {
+            Family::Ipv4 => format!("10.96.0.{last}"),
+            Family::Ipv6 => format!("fd00:10:96::{last}"),
+        };
+        let ports = json!([{"name": "p", "port": 80, "nodePort": 30080}]);
+        let node_port = json!({"type": "NodePort", "externalTrafficPolicy": "Local"});
+        for (n, name, spec) in [
+            (1, "web", node_port),
+            (2, "sticky", json!({"sessionAffinity": "ClientIP"})),
+            (3, "empty", json!({})),
+        ] {
+            let svc = service(name, &ip(n), ports.clone(), spec);
+            let pods: &[i32] = if name == "empty" { &[] } else { &[1, -2] };
+            proxy.set(routes(&svc, &[slice(name, family, 8080, "TCP", pods)], family));
+        }
+        let listed = world.node.nft(&["list", "ruleset"]);
+        assert!(listed.contains("numgen random mod 2"), "{listed}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // nft takes a port to translate to only behind a protocol in the same rule; ours was matched on the way to the chain.
+        let stated = listed.replace("dnat to", "meta l4proto tcp dnat to");
+        std::fs::write(file.path(), &stated).unwrap();
+        let path = file.path().display().to_string();
+        world.node.nft(&["flush", "ruleset"]);
+        world.node.nft(&["-f", &path]);
+        // Elements come in no order.
+        let words = |text: &str| {
+            let mut words: Vec<String> = text.split([' ', ',', '\n', '\t']).map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        assert_eq!(words(&world.node.nft(&["list", "ruleset"])), words(&stated));
+    }
 }

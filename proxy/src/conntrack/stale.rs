@@ -103,8 +103,8 @@ mod tests {
             })),
             affinity_seconds: None,
             internal_local: false,
-            cluster: vec![],
-            local: vec![],
+            cluster: Box::default(),
+            local: Box::default(),
             has_endpoints: !serving.is_empty(),
             serving: serving.iter().map(|s| s.parse().unwrap()).collect(),
         }

@@ -40,10 +40,10 @@ pub fn candidates<'a>(
             .filter(|p| p.protocol == protocol && p.name.as_ref() == Some(port_name));
         for port in ports.filter_map(|p| p.port).filter(|p| *p != 0) {
             for endpoint in &slice.endpoints {
-                let Some(ip) = endpoint.address.filter(|ip| Family::of(*ip) == family) else {
+                if Family::of(endpoint.address) != family {
                     continue;
-                };
-                let addr = SocketAddr::new(ip, port);
+                }
+                let addr = SocketAddr::new(endpoint.address, port);
                 let candidate = Candidate {
                     addr,
                     local: !node.name.is_empty() && endpoint.node_name == node.name,
@@ -65,8 +65,6 @@ pub fn candidates<'a>(
 pub fn local_ready(slices: &[Arc<EndpointSlice>], node: &NodeFacts, family: Family) -> usize {
     let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
     let here = endpoints.filter(|e| e.ready && !node.name.is_empty() && e.node_name == node.name);
-    let addresses = here
-        .filter_map(|e| e.address)
-        .filter(|ip| Family::of(*ip) == family);
+    let addresses = here.map(|e| e.address).filter(|ip| Family::of(*ip) == family);
     addresses.collect::<std::collections::BTreeSet<_>>().len()
 }

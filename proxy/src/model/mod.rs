@@ -14,6 +14,7 @@ mod resolve;
 mod route;
 mod service;
 mod slice;
+mod wire;
 
 pub use endpoints::{Candidate, candidates, local_ready};
 pub use node::{Node, NodeFacts};
@@ -21,7 +22,7 @@ pub use policy::{Chosen, choose};
 pub use resolve::{parse_ip, parse_net, resolve};
 pub use route::{Endpoint, External, Family, PortRoute, Protocol, ServiceName};
 pub use service::{HEADLESS_LABEL, SERVICE_PROXY_NAME_LABEL, Service};
-pub use slice::{EndpointSlice, LAST_CHANGE_TRIGGER_TIME, SERVICE_NAME_LABEL};
+pub use slice::EndpointSlice;
 
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,11 @@ use super::endpoints::{Candidate, candidates};
 use super::node::NodeFacts;
 use super::policy::choose;
 use super::route::{Endpoint, External, Family, PortRoute, Protocol};
-use super::service::{Port, Service, SessionAffinity};
+use super::service::{Port, Service};
 use super::slice::EndpointSlice;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-
-/// The API's default for `sessionAffinityConfig.clientIP.timeoutSeconds`.
-const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 
 /// The routes of all ports of a Service in one family; empty when the Service has no address in it.
 pub fn resolve(
@@ -18,15 +15,12 @@ pub fn resolve(
     node: &NodeFacts,
     family: Family,
 ) -> Vec<PortRoute> {
-    if !service.is_proxied() {
-        return Vec::new();
-    }
     let Some(cluster_ip) = service.cluster_ip(family) else {
         return Vec::new();
     };
     let shared = Shared::of(service, family);
-    let mut routes: Vec<PortRoute> = Vec::with_capacity(service.spec.ports.len());
-    for port in &service.spec.ports {
+    let mut routes: Vec<PortRoute> = Vec::with_capacity(service.ports.len());
+    for port in &service.ports {
         // The name and protocol identify a port; the API server lets no two have the same.
         if port.port == 0
             || routes
@@ -41,6 +35,7 @@ pub fn resolve(
 }
 
 /// What all ports of the Service have in common.
+#[derive(Default)]
 struct Shared {
     external_ips: Vec<IpAddr>,
     load_balancer_ips: Vec<IpAddr>,
@@ -49,34 +44,20 @@ struct Shared {
 
 impl Shared {
     fn of(service: &Service, family: Family) -> Self {
-        let in_family = |ip: &IpAddr| Family::of(*ip) == family;
-        let mut external_ips: Vec<IpAddr> = service
-            .spec
-            .external_ips
-            .iter()
-            .copied()
-            .filter(in_family)
-            .collect();
-        external_ips.sort_unstable();
-        external_ips.dedup();
-        let mut load_balancer_ips: Vec<IpAddr> = service
-            .status
-            .load_balancer
-            .ingress
-            .iter()
-            .filter(|i| i.ip_mode.as_ref().is_none_or(|mode| mode == "VIP"))
-            .filter_map(|i| parse_ip(&i.ip))
-            .filter(in_family)
-            .collect();
-        load_balancer_ips.sort_unstable();
-        load_balancer_ips.dedup();
-        let mut source_ranges: Vec<IpNet> = service
-            .spec
-            .load_balancer_source_ranges
-            .iter()
-            .filter_map(|range| parse_net(range))
-            .filter(|net| Family::of_net(net) == family)
-            .collect();
+        let Some(more) = service.more() else {
+            return Self::default();
+        };
+        let of_family = |ips: &[IpAddr]| {
+            let of_family = ips.iter().copied().filter(|ip| Family::of(*ip) == family);
+            let mut ips: Vec<IpAddr> = of_family.collect();
+            ips.sort_unstable();
+            ips.dedup();
+            ips
+        };
+        let external_ips = of_family(&more.external_ips);
+        let load_balancer_ips = of_family(&more.load_balancer_ips);
+        let ranges = more.source_ranges.iter().copied();
+        let mut source_ranges: Vec<IpNet> = ranges.filter(|net| Family::of_net(net) == family).collect();
         // "From anywhere" is the same as no restriction.
         if source_ranges.iter().any(|net| net.prefix_len() == 0) {
             source_ranges.clear();
@@ -115,30 +96,23 @@ impl Shared {
         let uses_local = internal_local || external.as_ref().is_some_and(|e| e.local);
         let all = candidates(slices, family, port.protocol, &port.name, node);
         let chosen = choose(&all, uses_cluster, uses_local, node);
-        let endpoints = |chosen: &[Candidate<'_>]| -> Vec<Endpoint> {
+        let endpoints = |chosen: &[Candidate<'_>]| -> Box<[Endpoint]> {
             chosen
                 .iter()
                 .map(|c| Endpoint {
-                    addr: c.addr,
+                    ip: c.addr.ip(),
+                    port: c.addr.port(),
                     local: c.local,
                 })
                 .collect()
         };
-        let affinity = service.spec.session_affinity == SessionAffinity::ClientIP;
         PortRoute {
             name: port.name.clone(),
             protocol: port.protocol,
             port: port.port,
             cluster_ip,
             external,
-            affinity_seconds: affinity.then(|| {
-                service
-                    .spec
-                    .session_affinity_config
-                    .client_ip
-                    .timeout_seconds
-                    .unwrap_or(DEFAULT_AFFINITY_SECONDS)
-            }),
+            affinity_seconds: service.more().and_then(|more| more.affinity_seconds),
             internal_local,
             cluster: endpoints(&chosen.cluster),
             local: endpoints(&chosen.local),
@@ -146,7 +120,7 @@ impl Shared {
             serving: if port.protocol == Protocol::Udp {
                 all.iter().filter(|c| c.serving).map(|c| c.addr).collect()
             } else {
-                Vec::new()
+                Box::default()
             },
         }
     }

@@ -82,9 +82,16 @@ impl Protocol {
 /// Where a connection to a Service may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Endpoint {
-    pub addr: SocketAddr,
+    pub ip: IpAddr,
+    pub port: u16,
     /// It runs on this node.
     pub local: bool,
+}
+
+impl Endpoint {
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
 }
 
 /// Ways into a Service port besides its ClusterIP.
@@ -113,13 +120,13 @@ pub struct PortRoute {
     /// `internalTrafficPolicy: Local`.
     pub internal_local: bool,
     /// Endpoints for traffic under the policy `Cluster`, sorted.
-    pub cluster: Vec<Endpoint>,
+    pub cluster: Box<[Endpoint]>,
     /// Endpoints for traffic under the policy `Local`, sorted.
-    pub local: Vec<Endpoint>,
+    pub local: Box<[Endpoint]>,
     /// There is an endpoint somewhere, even if this node must not use it.
     pub has_endpoints: bool,
     /// UDP only: all that serve, whatever the policies say. Flows to others are stale.
-    pub serving: Vec<SocketAddr>,
+    pub serving: Box<[SocketAddr]>,
 }
 
 impl PortRoute {

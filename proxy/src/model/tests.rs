@@ -58,7 +58,7 @@ fn used(route: &PortRoute) -> (String, String) {
     let octets = |endpoints: &[Endpoint]| {
         let all = endpoints
             .iter()
-            .map(|e| e.addr.ip().to_string().rsplit('.').next().unwrap().to_owned());
+            .map(|e| e.ip.to_string().rsplit('.').next().unwrap().to_owned());
         all.collect::<Vec<_>>().join(",")
     };
     (octets(&route.cluster), octets(&route.local))

@@ -2,6 +2,7 @@
 
 use super::element::{Element, Value};
 use super::object::{Chain, DataType, MapTo, Rule, Set};
+use super::userdata::{self, set_userdata, userdata_string};
 use super::wire::*;
 use crate::netlink::{
     BATCH_BEGIN, BATCH_END, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NfProto, SUBSYS_NFTABLES,
@@ -72,7 +73,7 @@ impl Batch {
         self.message(NEWTABLE, NLM_F_CREATE, |w, table| {
             w.str(TABLE_NAME, table);
             w.u32(TABLE_FLAGS, 0);
-            w.bytes(TABLE_USERDATA, &userdata_string(UDATA_COMMENT, comment));
+            w.bytes(TABLE_USERDATA, &userdata_string(userdata::COMMENT, comment));
         });
     }
 
@@ -127,7 +128,7 @@ impl Batch {
             w.str(RULE_CHAIN, chain);
             w.nest(RULE_EXPRESSIONS, |w| rule.exprs.iter().for_each(|e| e.encode(w)));
             if let Some(comment) = rule.comment {
-                w.bytes(RULE_USERDATA, &userdata_string(UDATA_COMMENT, comment));
+                w.bytes(RULE_USERDATA, &userdata_string(userdata::COMMENT, comment));
             }
         });
     }
@@ -256,7 +257,7 @@ impl Batch {
                 w.u64(ELEM_EXPIRATION, expires);
             }
             if let Some(comment) = &element.comment {
-                w.bytes(ELEM_USERDATA, &userdata_string(UDATA_COMMENT, comment));
+                w.bytes(ELEM_USERDATA, &userdata_string(userdata::COMMENT, comment));
             }
         });
         if w.len() >= ELEMENTS_PER_MESSAGE {
@@ -286,38 +287,4 @@ impl Batch {
 /// nft's type of a concatenation: six bits for each part.
 fn concatenated(types: &[DataType]) -> u32 {
     types.iter().fold(0, |all, t| all << 6 | *t as u32)
-}
-
-/// A type-length-value string as libnftnl keeps it in user data.
-fn userdata_string(kind: u8, text: &str) -> Vec<u8> {
-    // One byte of length, the terminating zero included; nft itself takes 128 characters.
-    let mut end = text.len().min(128);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut out = vec![kind, end as u8 + 1];
-    out.extend_from_slice(&text.as_bytes()[..end]);
-    out.push(0);
-    out
-}
-
-/// Tells `nft list` in which byte order to read keys and values.
-fn set_userdata(set: &Set) -> Vec<u8> {
-    let order = |types: &[DataType]| -> u32 {
-        match types {
-            [DataType::Mark] => 1,
-            [_] => 2,
-            _ => 0,
-        }
-    };
-    let mut out = vec![UDATA_SET_KEY_BYTE_ORDER, 4];
-    out.extend_from_slice(&order(&set.key).to_ne_bytes());
-    if let Some(MapTo::Data(types)) = &set.to {
-        out.extend_from_slice(&[UDATA_SET_DATA_BYTE_ORDER, 4]);
-        out.extend_from_slice(&order(types).to_ne_bytes());
-    }
-    if let Some(comment) = set.comment {
-        out.extend_from_slice(&userdata_string(UDATA_SET_COMMENT, comment));
-    }
-    out
 }

@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::title::Titles;
 use super::verdict::Verdict;
 use crate::model::{Endpoint, External, PortRoute, ServiceName};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Something that one Service at a time can have: a destination, or an element that several may ask for.
@@ -19,7 +19,7 @@ pub enum Claim {
     ClusterIp(IpAddr),
     Destination { addr: IpAddr, protocol: u8, port: u16 },
     NodePort { protocol: u8, port: u16 },
-    Hairpin { addr: SocketAddr, protocol: u8 },
+    Hairpin { addr: IpAddr, protocol: u8, port: u16 },
 }
 
 /// What the route lays claim to.
@@ -42,8 +42,9 @@ pub fn claims(route: &PortRoute) -> Vec<Claim> {
         all.extend(external.node_port.map(|port| Claim::NodePort { protocol, port }));
     }
     all.extend(route.reachable().filter(|e| e.local).map(|e| Claim::Hairpin {
-        addr: e.addr,
+        addr: e.ip,
         protocol,
+        port: e.port,
     }));
     all
 }
@@ -115,16 +116,17 @@ pub fn compile(
         ));
     }
     for endpoint in route.reachable().filter(|e| e.local) {
+        let ip = endpoint.ip;
         if owns(&Claim::Hairpin {
-            addr: endpoint.addr,
+            addr: ip,
             protocol,
+            port: endpoint.port,
         }) {
-            let ip = endpoint.addr.ip();
             let key = Bytes::default()
                 .addr(ip)
                 .addr(ip)
                 .proto(protocol)
-                .port(endpoint.addr.port());
+                .port(endpoint.port);
             sink.element(Element::new(&names.hairpin_connections, key, Value::None));
         }
     }
@@ -238,10 +240,8 @@ impl Compiler<'_> {
         }
         let set = &self.context.names.front(to.front).endpoints;
         for (number, endpoint) in (scope.first_slot()..).zip(endpoints) {
-            let value = Bytes::default()
-                .addr(endpoint.addr.ip())
-                .port(endpoint.addr.port());
-            sink.element(Element::new(set, to.key.mark(number), Value::Data(value)));
+            let value = Bytes::default().addr(endpoint.ip).port(endpoint.port);
+            sink.element(Element::new(set, to.key.number(number), Value::Data(value)));
         }
         sink.class(Class::of(to.front, scope, endpoints.len()), to.key);
     }
@@ -344,7 +344,7 @@ impl Compiler<'_> {
             sink.chain(self.external_chain(titles, external));
         }
         for endpoint in route.reachable() {
-            let (chain, set) = titles.endpoint(endpoint.addr);
+            let (chain, set) = titles.endpoint(endpoint.addr());
             let mut exprs = vec![
                 ip.load_saddr(Reg(0)),
                 Expr::Update {
@@ -355,11 +355,11 @@ impl Compiler<'_> {
             let remember = Rule::new(std::mem::take(&mut exprs));
             exprs.push(Expr::Immediate {
                 to: Reg(0),
-                data: Bytes::default().addr(endpoint.addr.ip()).as_bytes().to_vec(),
+                data: Bytes::default().addr(endpoint.ip).as_bytes().to_vec(),
             });
             exprs.push(Expr::Immediate {
                 to: Reg(ip.regs()),
-                data: endpoint.addr.port().to_be_bytes().to_vec(),
+                data: endpoint.port.to_be_bytes().to_vec(),
             });
             exprs.push(dnat(ip.family));
             sink.chain(Chain::new(chain, vec![remember, Rule::new(exprs)]));
@@ -415,7 +415,7 @@ impl Compiler<'_> {
 /// Sends known clients to their endpoint and others to one at random: the i-th of n takes one in n - i of what is left.
 fn sticky(name: Arc<str>, titles: &Titles, ip: &Ip, endpoints: &[Endpoint]) -> Chain {
     let goto = |chain: &Arc<str>| Expr::Verdict(Verdict::Goto(chain.clone()));
-    let named: Vec<_> = endpoints.iter().map(|e| titles.endpoint(e.addr)).collect();
+    let named: Vec<_> = endpoints.iter().map(|e| titles.endpoint(e.addr())).collect();
     let mut rules: Vec<Rule> = named
         .iter()
         .map(|(chain, set)| {

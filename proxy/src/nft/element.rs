@@ -60,9 +60,9 @@ impl Bytes {
         self.push(&[high, low, 0, 0])
     }
 
-    /// A host-order number, as marks and random numbers are.
-    pub fn mark(self, mark: u32) -> Self {
-        self.push(&mark.to_ne_bytes())
+    /// A host-order number, as random ones are.
+    pub fn number(self, number: u32) -> Self {
+        self.push(&number.to_ne_bytes())
     }
 
     /// Fields beyond the longest key are a bug in the caller; they are cut rather than panicked about.

@@ -29,11 +29,13 @@ mod kernel;
 mod layout;
 mod names;
 mod object;
+mod owners;
 mod sets;
 mod settings;
 mod slots;
 mod table;
 mod title;
+mod userdata;
 mod verdict;
 mod wire;
 

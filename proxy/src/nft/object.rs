@@ -80,11 +80,12 @@ impl Chain {
 /// nft's numbers of data types, which the kernel stores and hands back to whoever lists the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataType {
+    /// A number in host order, as `numgen` makes it. nft has no name for the type: see [`super::userdata`].
+    Number = 4,
     Ipv4Addr = 7,
     Ipv6Addr = 8,
     InetProto = 12,
     InetService = 13,
-    Mark = 19,
 }
 
 impl DataType {

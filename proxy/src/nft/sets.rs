@@ -72,7 +72,7 @@ pub fn sets(settings: &Settings, names: &Names) -> Vec<Set> {
             all.push(set(&of.routes, key.clone(), "destinations of internal traffic"));
         }
         let mut numbered = key.clone();
-        numbered.push(DataType::Mark);
+        numbered.push(DataType::Number);
         all.extend([
             set(
                 &of.external,

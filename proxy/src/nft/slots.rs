@@ -6,9 +6,9 @@ use crate::model::Endpoint;
 ///
 /// An endpoint that left frees its place for a new one, or for the last ones when there are fewer than before. So a
 /// change of k endpoints changes at most 2k places.
-pub fn arrange(old: &[Endpoint], wanted: &[Endpoint]) -> Vec<Endpoint> {
+pub fn arrange(old: &[Endpoint], wanted: &[Endpoint]) -> Box<[Endpoint]> {
     if old.is_empty() || old == wanted {
-        return wanted.to_vec();
+        return wanted.into();
     }
     let mut sorted = wanted.to_vec();
     sorted.sort_unstable();
@@ -42,16 +42,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::Ipv4Addr;
 
     fn endpoint(n: u8) -> Endpoint {
         Endpoint {
-            addr: SocketAddr::new(Ipv4Addr::new(10, 0, 0, n).into(), 80),
+            ip: Ipv4Addr::new(10, 0, 0, n).into(),
+            port: 80,
             local: false,
         }
     }
 
-    fn endpoints(ns: &[u8]) -> Vec<Endpoint> {
+    fn endpoints(ns: &[u8]) -> Box<[Endpoint]> {
         ns.iter().copied().map(endpoint).collect()
     }
 
@@ -80,7 +81,7 @@ mod tests {
         fn nothing_is_lost_and_little_moves(old: BTreeSet<u8>, wanted: BTreeSet<u8>) {
             let before = endpoints(&old.iter().copied().collect::<Vec<_>>());
             let after = arrange(&before, &endpoints(&wanted.iter().copied().collect::<Vec<_>>()));
-            prop_assert_eq!(after.iter().map(|e| e.addr).collect::<BTreeSet<_>>(), wanted.iter().map(|n| endpoint(*n).addr).collect());
+            prop_assert_eq!(after.iter().map(|e| e.addr()).collect::<BTreeSet<_>>(), wanted.iter().map(|n| endpoint(*n).addr()).collect());
             prop_assert_eq!(after.len(), wanted.len());
             let changed = (0..after.len().max(before.len())).filter(|i| before.get(*i) != after.get(*i)).count();
             prop_assert!(changed <= 2 * old.symmetric_difference(&wanted).count());

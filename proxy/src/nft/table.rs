@@ -7,12 +7,12 @@ use super::element::{Bytes, Element, Value};
 use super::layout::{self, TABLE, TABLE_COMMENT};
 use super::names::{Class, Names};
 use super::object::{Chain, Set};
+use super::owners::Owners;
 use super::sets::{class_set, sets};
 use super::settings::{NodePortAddresses, Settings};
 use super::slots::arrange;
 use crate::model::{PortRoute, ServiceName};
 use rustc_hash::{FxHashMap, FxHashSet};
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use std::sync::Arc;
 pub struct Table {
     settings: Settings,
     names: Names,
-    services: FxHashMap<ServiceName, Vec<PortRoute>>,
-    owners: FxHashMap<Claim, SmallVec<[ServiceName; 1]>>,
+    services: FxHashMap<ServiceName, Box<[PortRoute]>>,
+    owners: Owners,
     /// Classes whose sets and rules are in the kernel. They are few and small and stay until the table is made anew.
     classes: BTreeMap<Class, Arc<str>>,
     /// Chains that are empty and that nothing leads to any more.
@@ -79,7 +79,7 @@ impl Table {
             settings,
             names: Names::default(),
             services: FxHashMap::default(),
-            owners: FxHashMap::default(),
+            owners: Owners::default(),
             classes: BTreeMap::new(),
             stale: FxHashSet::default(),
         }
@@ -95,21 +95,20 @@ impl Table {
     }
 
     pub fn routes(&self, service: &ServiceName) -> &[PortRoute] {
-        self.services.get(service).map(Vec::as_slice).unwrap_or_default()
+        self.services
+            .get(service)
+            .map(|routes| &**routes)
+            .unwrap_or_default()
     }
 
     pub fn services(&self) -> impl Iterator<Item = (&ServiceName, &[PortRoute])> {
-        self.services
-            .iter()
-            .map(|(name, routes)| (name, routes.as_slice()))
+        self.services.iter().map(|(name, routes)| (name, &**routes))
     }
 
-    /// Takes the new routes of some Services (none for one that is gone) without making a transaction: for the time
-    /// before the first [`Table::rebuild`].
-    pub fn load(&mut self, changes: impl IntoIterator<Item = (ServiceName, Vec<PortRoute>)>) {
-        for (service, routes) in changes {
-            self.replace(service, routes);
-        }
+    /// Takes the new routes of a Service (none for one that is gone) without making a transaction: for the time
+    /// before a [`Table::rebuild`].
+    pub fn load(&mut self, service: ServiceName, routes: Vec<PortRoute>) {
+        self.replace(service, routes);
     }
 
     /// Takes the new routes of some Services and makes the transaction that brings the kernel from the old ones to
@@ -187,7 +186,7 @@ impl Table {
                     context,
                     service,
                     route,
-                    &|claim| owns(&self.owners, service, claim),
+                    &|claim| self.owners.has(service, claim),
                     &mut pass,
                 );
             }
@@ -263,7 +262,7 @@ impl Table {
     }
 
     fn owns(&self, service: &ServiceName, claim: &Claim) -> bool {
-        owns(&self.owners, service, claim)
+        self.owners.has(service, claim)
     }
 
     fn compile_service(&self, service: &ServiceName, owns: &dyn Fn(&Claim) -> bool, into: &mut Compiled) {
@@ -288,23 +287,15 @@ impl Table {
         let has: FxHashSet<Claim> = routes.iter().flat_map(claims).collect();
         let mut inherited = Vec::new();
         for claim in had.difference(&has) {
-            if let Some(owners) = self.owners.get_mut(claim) {
-                let was_first = owners.first() == Some(&service);
-                owners.retain(|owner| *owner != service);
-                match owners.first() {
-                    None => {
-                        self.owners.remove(claim);
-                    }
-                    Some(next) if was_first => inherited.push((next.clone(), *claim)),
-                    Some(_) => {}
-                }
+            if let Some(next) = self.owners.release(&service, claim) {
+                inherited.push((next.clone(), *claim));
             }
         }
         for claim in has.difference(&had) {
-            self.owners.entry(*claim).or_default().push(service.clone());
+            self.owners.claim(*claim, &service);
         }
         if !routes.is_empty() {
-            self.services.insert(service, routes);
+            self.services.insert(service, routes.into());
         }
         inherited
     }
@@ -364,10 +355,6 @@ impl Table {
             batch.insert_rule(chain, &rule);
         }
     }
-}
-
-fn owns(owners: &FxHashMap<Claim, SmallVec<[ServiceName; 1]>>, service: &ServiceName, claim: &Claim) -> bool {
-    owners.get(claim).and_then(|o| o.first()) == Some(service)
 }
 
 /// Takes all but the elements, which are sent as they are made.

@@ -6,7 +6,7 @@ use crate::model::{Endpoint, External, Family, PortRoute, Protocol, ServiceName}
 use crate::netlink::{Attr, Message, attrs, messages};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What is in one table: sets with elements, chains with rules, all as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,13 +176,14 @@ fn contains(bytes: &[u8], name: &str) -> bool {
 
 fn endpoint(n: u8) -> Endpoint {
     Endpoint {
-        addr: SocketAddr::new(Ipv4Addr::new(10, 244, 0, n).into(), 8080),
+        ip: Ipv4Addr::new(10, 244, 0, n).into(),
+        port: 8080,
         local: n.is_multiple_of(2),
     }
 }
 
 fn route(id: u8, endpoints: &BTreeSet<u8>) -> PortRoute {
-    let cluster: Vec<Endpoint> = endpoints.iter().copied().map(endpoint).collect();
+    let cluster: Box<[Endpoint]> = endpoints.iter().copied().map(endpoint).collect();
     PortRoute {
         name: "p".into(),
         protocol: Protocol::Tcp,
@@ -194,7 +195,7 @@ fn route(id: u8, endpoints: &BTreeSet<u8>) -> PortRoute {
         has_endpoints: !cluster.is_empty(),
         local: cluster.iter().copied().filter(|e| e.local).collect(),
         cluster,
-        serving: vec![],
+        serving: Box::default(),
     }
 }
 
@@ -284,7 +285,7 @@ proptest! {
     #[test]
     fn a_batch_is_well_formed(rounds in steps()) {
         let mut table = Table::new(Settings::new(Family::Ipv4));
-        table.load(rounds.iter().flatten().map(|step| (name(step.id), step.routes())));
+        rounds.iter().flatten().for_each(|step| table.load(name(step.id), step.routes()));
         let datagram = table.rebuild(&[]).finish();
         let all: Vec<_> = messages(&datagram).collect();
         let total: usize = all.iter().map(|m| (m.body.len() + 16).next_multiple_of(4)).sum();
@@ -302,8 +303,9 @@ fn set(of: &[u8]) -> BTreeSet<u8> {
 #[test]
 fn a_change_of_endpoints_names_elements_alone() {
     let mut table = Table::new(Settings::new(Family::Ipv4));
-    let many = (0..200).map(|id| (name(id), vec![route(id, &set(&[1, 3]))]));
-    table.load(many);
+    for id in 0..200 {
+        table.load(name(id), vec![route(id, &set(&[1, 3]))]);
+    }
     let _ = table.rebuild(&[]);
     let batch = table.update([(name(7), vec![route(7, &set(&[1, 5]))])]).unwrap();
     assert_eq!(
@@ -354,7 +356,7 @@ fn who_came_first_has_the_destination_and_the_next_inherits_it() {
             .addr("192.0.2.1".parse().unwrap())
             .proto(6)
             .port(80)
-            .mark(0);
+            .number(0);
         let endpoints = &kernel.sets["service-endpoints"];
         let found = endpoints
             .iter()

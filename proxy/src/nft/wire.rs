@@ -1,4 +1,4 @@
-//! Numbers of `linux/netfilter/nf_tables.h` and of libnftnl's user data.
+//! Numbers of `linux/netfilter/nf_tables.h`.
 
 pub const NEWTABLE: u16 = 0;
 pub const DELTABLE: u16 = 2;
@@ -53,8 +53,3 @@ pub const ELEM_DATA: u16 = 2;
 pub const ELEM_EXPIRATION: u16 = 5;
 pub const ELEM_USERDATA: u16 = 6;
 pub const DATA_VALUE: u16 = 1;
-
-pub const UDATA_COMMENT: u8 = 0;
-pub const UDATA_SET_KEY_BYTE_ORDER: u8 = 0;
-pub const UDATA_SET_DATA_BYTE_ORDER: u8 = 1;
-pub const UDATA_SET_COMMENT: u8 = 7;

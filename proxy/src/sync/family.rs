@@ -72,10 +72,15 @@ impl FamilySync {
     ///
     /// # Errors
     /// When the kernel refuses. The changes are kept: the next call makes the table anew, with them.
-    pub fn sync(&mut self, kernel: &mut Kernel, changes: Vec<Change>) -> Result<Stale, CommitError> {
+    pub fn sync(
+        &mut self,
+        kernel: &mut Kernel,
+        changes: impl Iterator<Item = Change>,
+    ) -> Result<Stale, CommitError> {
         let start = Instant::now();
         let mut stale = Stale::default();
-        let mut routes = Vec::with_capacity(changes.len());
+        let full = self.unknown;
+        let mut routes = Vec::new();
         let addresses = self.health_addresses();
         for change in changes {
             let before = self.table.routes(&change.service);
@@ -86,11 +91,13 @@ impl FamilySync {
             if let Err(error) = self.ports.set(&change.service, change.health, &addresses) {
                 tracing::error!(service = %change.service, port = ?change.health.map(|h| h.0), %error, "listening for health checks of a Service");
             }
-            routes.push((change.service, change.routes));
+            if full {
+                self.table.load(change.service, change.routes);
+            } else {
+                routes.push((change.service, change.routes));
+            }
         }
-        let full = self.unknown;
         let batch = if full {
-            self.table.load(routes);
             let remembered = kernel.affinity_entries(self.family)?;
             Some(self.table.rebuild(&remembered))
         } else {

@@ -124,12 +124,9 @@ impl Proxier {
     /// Marks all there is, in the cluster and in the tables, and makes the tables anew.
     fn everything(&mut self, changes: &mut Changes) {
         changes.surroundings = true;
-        changes.services.extend(
-            self.watches
-                .services()
-                .iter()
-                .map(|service| service.metadata.key()),
-        );
+        changes
+            .services
+            .extend(self.watches.services().iter().map(|service| service.name.clone()));
         for family in &mut self.families {
             changes.services.extend(family.services().cloned());
             family.forget();
@@ -145,16 +142,19 @@ impl Proxier {
                 self.watches
                     .services()
                     .iter()
-                    .map(|service| service.metadata.key())
+                    .map(|service| service.name.clone())
                     .collect(),
             );
         }
         let services = services.as_ref().unwrap_or(&changes.services);
         let mut well = true;
-        for index in 0..self.families.len() {
-            let family = self.families[index].family();
-            let changed = services.iter().map(|name| self.resolve(name, family)).collect();
-            match self.families[index].sync(&mut self.kernel, changed) {
+        let mut families = std::mem::take(&mut self.families);
+        for tables in &mut families {
+            let family = tables.family();
+            // One after the other: the routes of all Services need not be there twice.
+            let (watches, facts) = (&self.watches, &self.facts);
+            let changed = services.iter().map(|name| change(watches, facts, name, family));
+            match tables.sync(&mut self.kernel, changed) {
                 Ok(stale) => {
                     self.sweep(family, &stale);
                     self.done(family, changes);
@@ -165,29 +165,9 @@ impl Proxier {
                 }
             }
         }
+        self.families = families;
         self.failures = if well { 0 } else { self.failures.saturating_add(1) };
         well
-    }
-
-    fn resolve(&self, name: &ServiceName, family: Family) -> Change {
-        let Some(service) = self.watches.service(name) else {
-            return Change {
-                service: name.clone(),
-                routes: Vec::new(),
-                health: None,
-            };
-        };
-        let slices = self.watches.slices(name);
-        let routes = resolve(&service, &slices, &self.facts, family);
-        let health = service
-            .health_check_port()
-            .filter(|_| !routes.is_empty())
-            .map(|port| (port, local_ready(&slices, &self.facts, family)));
-        Change {
-            service: name.clone(),
-            routes,
-            health,
-        }
     }
 
     /// Takes over what the Node and the ranges of ClusterIPs say. True when every Service is to be resolved again.
@@ -250,4 +230,22 @@ impl Proxier {
                 .observe(latency.max(0.0));
         }
     }
+}
+
+/// What a Service asks for in this family.
+fn change(watches: &Watches, facts: &NodeFacts, name: &ServiceName, family: Family) -> Change {
+    let mut change = Change {
+        service: name.clone(),
+        routes: Vec::new(),
+        health: None,
+    };
+    if let Some(service) = watches.service(name) {
+        let slices = watches.slices(name);
+        change.routes = resolve(&service, &slices, facts, family);
+        change.health = service
+            .health_check_port()
+            .filter(|_| !change.routes.is_empty())
+            .map(|port| (port, local_ready(&slices, facts, family)));
+    }
+    change
 }

@@ -1,14 +1,13 @@
 use super::pending::Pending;
-use crate::model::{
-    EndpointSlice, HEADLESS_LABEL, LAST_CHANGE_TRIGGER_TIME, Node, SERVICE_PROXY_NAME_LABEL, Service,
-    ServiceName,
-};
+use crate::model::{EndpointSlice, HEADLESS_LABEL, Node, SERVICE_PROXY_NAME_LABEL, Service, ServiceName};
 use ipnet::IpNet;
-use jiff::Timestamp;
 use machinery::cache::{Cache, Event};
 use machinery::client::Client;
-use machinery::meta::{Istr, Object, ObjectKey, ObjectMeta, null_default, resources};
+use machinery::meta::{Cached as _, Istr, Object, ObjectKey, ObjectMeta, null_default, resources};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +33,9 @@ impl Object for ServiceCidr {
     }
 }
 
-const BY_SERVICE: &str = "service";
+/// Slices by their Service. An index of our own, since that of a cache is by text: a second name for each Service.
+type ByService = Arc<Mutex<FxHashMap<ServiceName, SmallVec<[Arc<EndpointSlice>; 1]>>>>;
+
 /// The table is not held up for ranges that only sharpen what happens to stray traffic.
 const CIDRS_WITHIN: Duration = Duration::from_secs(1);
 /// Nor for a node that is not registered yet.
@@ -45,6 +46,7 @@ const NODE_WITHIN: Duration = Duration::from_secs(2);
 pub struct Watches {
     services: Cache<Service>,
     slices: Cache<EndpointSlice>,
+    by_service: ByService,
     nodes: Cache<Node>,
     cidrs: Cache<ServiceCidr>,
     node: ObjectKey,
@@ -53,17 +55,19 @@ pub struct Watches {
 impl Watches {
     /// Starts the watches of what upstream watches too.
     pub fn start(client: &Client, node: &str, stop: &CancellationToken) -> Self {
+        let slices = Cache::builder(client, &resources::ENDPOINT_SLICES)
+            .labels(format!("!{HEADLESS_LABEL}"))
+            .start(stop);
+        let by_service = ByService::default();
+        let index = by_service.clone();
+        slices.subscribe(move |event| file(&mut index.lock(), event));
         Self {
             services: Cache::builder(client, &resources::SERVICES)
                 .labels(format!("!{SERVICE_PROXY_NAME_LABEL}"))
                 .fields("spec.clusterIP!=None")
                 .start(stop),
-            slices: Cache::builder(client, &resources::ENDPOINT_SLICES)
-                .labels(format!("!{HEADLESS_LABEL}"))
-                .index(BY_SERVICE, |slice: &EndpointSlice| {
-                    slice.service().map(|s| index_key(&s)).into_iter().collect()
-                })
-                .start(stop),
+            slices,
+            by_service,
             nodes: Cache::builder(client, &resources::NODES)
                 .fields(format!("metadata.name={node}"))
                 .start(stop),
@@ -86,9 +90,9 @@ impl Watches {
     pub fn subscribe(&self, pending: &Pending) {
         let to = pending.clone();
         self.services
-            .subscribe(move |event| to.service(event.object().metadata.key()));
+            .subscribe_to_changes(move |event| to.service(event.object().key()));
         let to = pending.clone();
-        self.slices.subscribe(move |event| {
+        self.slices.subscribe_to_changes(move |event| {
             let (old, new) = match event {
                 Event::Added(new) => (None, Some(new)),
                 Event::Updated { old, new } => (Some(old), Some(new)),
@@ -100,17 +104,18 @@ impl Watches {
                 to.endpoints(before, None);
             }
             if let Some(after) = after {
-                let trigger = new.and_then(|s| trigger(s));
+                let trigger = |slice: &Arc<EndpointSlice>| slice.trigger;
                 to.endpoints(
                     after,
-                    trigger.filter(|t| old.and_then(|s| self::trigger(s)).as_ref() != Some(t)),
+                    new.and_then(trigger)
+                        .filter(|t| old.and_then(trigger) != Some(*t)),
                 );
             }
         });
         let to = pending.clone();
-        self.nodes.subscribe(move |_| to.surroundings());
+        self.nodes.subscribe_to_changes(move |_| to.surroundings());
         let to = pending.clone();
-        self.cidrs.subscribe(move |_| to.surroundings());
+        self.cidrs.subscribe_to_changes(move |_| to.surroundings());
     }
 
     pub fn service(&self, name: &ServiceName) -> Option<Arc<Service>> {
@@ -122,8 +127,8 @@ impl Watches {
     }
 
     /// The slices of one Service.
-    pub fn slices(&self, service: &ServiceName) -> Vec<Arc<EndpointSlice>> {
-        self.slices.by_index(BY_SERVICE, &index_key(service))
+    pub fn slices(&self, service: &ServiceName) -> SmallVec<[Arc<EndpointSlice>; 1]> {
+        self.by_service.lock().get(service).cloned().unwrap_or_default()
     }
 
     pub fn node(&self) -> Option<Arc<Node>> {
@@ -140,15 +145,61 @@ impl Watches {
     }
 }
 
-fn index_key(service: &ServiceName) -> Istr {
-    Istr::new(&format!("{}/{}", service.namespace, service.name))
+/// Files what an event leaves of a slice under its Service.
+fn file(index: &mut FxHashMap<ServiceName, SmallVec<[Arc<EndpointSlice>; 1]>>, event: &Event<EndpointSlice>) {
+    let (old, new) = match event {
+        Event::Added(new) => (None, Some(new)),
+        Event::Updated { old, new } => (Some(old), Some(new)),
+        Event::Deleted(last) => (Some(last), None),
+    };
+    if let Some((service, old)) = old.and_then(|old| Some((old.service()?, old.key())))
+        && let Some(slices) = index.get_mut(&service)
+    {
+        slices.retain(|slice| slice.key() != old);
+        if slices.is_empty() {
+            index.remove(&service);
+        }
+    }
+    if let Some((service, new)) = new.and_then(|new| Some((new.service()?, new))) {
+        index.entry(service).or_default().push(new.clone());
+    }
 }
 
-fn trigger(slice: &EndpointSlice) -> Option<Timestamp> {
-    slice
-        .metadata
-        .annotations
-        .get(LAST_CHANGE_TRIGGER_TIME)?
-        .parse()
-        .ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(name: &str, service: &str, version: u32) -> Arc<EndpointSlice> {
+        let slice = serde_json::json!({"metadata": {"name": name, "namespace": "ns", "resourceVersion": version.to_string(),
+            "labels": {"kubernetes.io/service-name": service}}});
+        Arc::new(serde_json::from_value(slice).unwrap())
+    }
+
+    #[test]
+    fn slices_are_found_by_the_service_that_they_last_belonged_to() {
+        let mut index = FxHashMap::default();
+        let held = |index: &FxHashMap<ServiceName, SmallVec<[Arc<EndpointSlice>; 1]>>, service: &str| {
+            let all = index.get(&ServiceName::new("ns", service)).into_iter().flatten();
+            let mut all: Vec<String> = all
+                .map(|s| format!("{}@{}", s.key().name, s.resource_version()))
+                .collect();
+            all.sort();
+            all.join(" ")
+        };
+        let updated = |old, new| Event::Updated { old, new };
+        file(&mut index, &Event::Added(slice("a", "web", 1)));
+        file(&mut index, &Event::Added(slice("b", "web", 2)));
+        file(&mut index, &Event::Added(slice("c", "", 3)));
+        assert_eq!(held(&index, "web"), "a@1 b@2");
+        file(&mut index, &updated(slice("a", "web", 1), slice("a", "web", 4)));
+        assert_eq!(held(&index, "web"), "a@4 b@2");
+        file(&mut index, &updated(slice("b", "web", 2), slice("b", "api", 5)));
+        assert_eq!(
+            (held(&index, "web"), held(&index, "api")),
+            ("a@4".into(), "b@5".into())
+        );
+        file(&mut index, &Event::Deleted(slice("a", "web", 6)));
+        file(&mut index, &Event::Deleted(slice("b", "api", 5)));
+        assert!(index.is_empty());
+    }
 }

@@ -5,6 +5,8 @@
 //! ```
 #![allow(dead_code, clippy::needless_pass_by_value)]
 
+pub mod api;
+
 use kube_proxy::model::{EndpointSlice, Family, NodeFacts, PortRoute, Service, ServiceName, resolve};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
@@ -328,5 +330,5 @@ pub fn routes(
         name: "here".into(),
         zone: None,
     };
-    (service.metadata.key(), resolve(service, slices, &node, family))
+    (service.name.clone(), resolve(service, slices, &node, family))
 }
