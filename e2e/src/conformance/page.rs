@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use jiff::Timestamp;
 
 use super::catalogue::sig;
 use super::place::{Combination, Place};
@@ -13,6 +15,9 @@ use super::summary::{self, Tally};
 
 /// Causes of failures, by test: a name, a tab, a sentence.
 const CAUSES: &str = include_str!("../../conformance/causes.txt");
+
+/// No run's parallel part takes so long.
+const ONE_RUN: Duration = Duration::from_secs(3600);
 
 const HEAD: &str = "# Conformance
 
@@ -73,6 +78,12 @@ fn text(results: &[Results], causes: &str) -> String {
         "**all**",
         results.iter().map(|results| Tally::of(&results.tests)),
     );
+    let _ = write!(text, "| parallel part, minutes |");
+    for results in results {
+        let cell = parallel_part(&results.tests).map(|part| format!("{:.1}", part.as_secs_f64() / 60.0));
+        let _ = write!(text, " {} |", cell.as_deref().unwrap_or("-"));
+    }
+    text.push('\n');
     for (name, count) in [("when", 0), ("commit", 1)] {
         let _ = write!(text, "| {name} |");
         for results in results {
@@ -87,6 +98,19 @@ fn text(results: &[Results], causes: &str) -> String {
     }
     failures(&mut text, results, causes);
     text
+}
+
+/// From the first start to the last end of the tests that run beside each other; nothing if they were several runs.
+fn parallel_part(tests: &[Record]) -> Option<Duration> {
+    let mut part: Option<(Timestamp, Timestamp)> = None;
+    for record in tests.iter().filter(|record| !record.name.contains("[Serial]")) {
+        let end: Timestamp = record.at.parse().ok()?;
+        let start = end - Duration::try_from_secs_f64(record.seconds).ok()?;
+        part = Some(part.map_or((start, end), |(first, last)| (first.min(start), last.max(end))));
+    }
+    let (first, last) = part?;
+    let took = Duration::try_from(last.duration_since(first)).ok()?;
+    (took < ONE_RUN).then_some(took)
 }
 
 fn row(text: &mut String, name: &str, tallies: impl Iterator<Item = Tally>) {
@@ -183,6 +207,7 @@ mod tests {
             "| group | upstream | ours |",
             "| sig-apps | 1 | **0** of 1 |",
             "| **all** | 2 | **0** of 2 |",
+            "| parallel part, minutes | 0.0 | 0.0 |",
             "| when | 2026-01-01 | 2026-01-01 |",
             "### sig-apps",
             "- `[sig-apps] a` (ours): it broke",
@@ -190,6 +215,24 @@ mod tests {
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
         }
+    }
+
+    #[test]
+    fn the_parallel_part_is_told_of_one_run() {
+        let at = |name: &str, at: &str| Record {
+            at: at.to_owned(),
+            seconds: 30.0,
+            ..record(name, Outcome::Passed)
+        };
+        let mut tests = vec![
+            at("a", "2026-01-01T10:00:30Z"),
+            at("b", "2026-01-01T10:09:00Z"),
+            at("[Serial] c", "2026-01-01T12:00:00Z"),
+        ];
+        assert_eq!(parallel_part(&tests), Some(Duration::from_secs(540)));
+        tests.push(at("d", "2026-01-02T10:00:00Z"));
+        assert_eq!(parallel_part(&tests), None, "another day's");
+        assert_eq!(parallel_part(&[]), None);
     }
 
     #[test]
