@@ -54,7 +54,8 @@ fn column(combination: &str) -> usize {
 
 fn text(results: &[Results], causes: &str) -> String {
     let mut text = format!(
-        "{HEAD}\nPassed, of those that ran; flakes, which passed when run again, count as passed.\n\n| group |"
+        "{HEAD}\nPassed, of those that ran; flakes, which passed when run again, count as passed. Runs may have shared the machine with \
+         other work: compare the minutes of the parallel part with care.\n\n| group |"
     );
     for results in results {
         let _ = write!(text, " {} |", results.combination);
