@@ -9,8 +9,6 @@ use machinery::meta::Resource;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const BETWEEN_WATCHES: Duration = Duration::from_millis(200);
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Beside what is watched: begin with what is there, say when that is told, end after a while.
 const STREAM: [(&str, &str); 4] = [
@@ -42,20 +40,13 @@ pub async fn follow<K: DeserializeOwned>(
     mut on: impl FnMut(Seen<K>),
 ) {
     let options = ListOptions::default().fields(format!("metadata.name={name}"));
-    // The authorizer may hear a moment after us that we may see the object: the first pauses are short.
-    let mut backoff = Backoff::doubling(FIRST_PAUSE, Duration::from_secs(30)).with_jitter(0.2);
+    let mut backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(30)).with_jitter(0.2);
     loop {
-        let pause = match watch_once(&client, resource, namespace, &options, &mut on).await {
-            Ok(()) => {
-                backoff.reset();
-                BETWEEN_WATCHES
-            }
-            Err(why) => {
-                on(Seen::Failed(why));
-                backoff.next_delay()
-            }
-        };
-        tokio::time::sleep(pause).await;
+        match watch_once(&client, resource, namespace, &options, &mut on).await {
+            Ok(()) => backoff.reset(),
+            Err(why) => on(Seen::Failed(why)),
+        }
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 

@@ -25,7 +25,6 @@ mod ownership;
 mod payload;
 mod set_up;
 mod shared_watch;
-mod soon;
 mod sub_path;
 mod sync;
 mod tokens;
