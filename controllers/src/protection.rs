@@ -7,11 +7,12 @@
 
 use crate::context::Context;
 use crate::rewrite;
+use crate::work::work;
 use anyhow::Context as _;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, Client};
 use machinery::meta::{Object, ObjectKey, ObjectMeta, Resource};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use std::sync::Arc;
 
 /// Whether the object is to have the finalizer, where that differs from what it has.
@@ -78,19 +79,17 @@ impl<K: Object> Protection<K> {
             }
         });
         self.objects.synced().await;
-        let (queue, client) = (self.queue.clone(), context.client.clone());
+        let (queue, resource) = (self.queue.clone(), self.resource.clone());
+        let (client, stop) = (context.client, context.stop);
         let this = Arc::new((self, is_used));
-        let work = run_workers(&queue, 1, move |key: ObjectKey| {
+        work(resource, &queue, 1, &stop, move |key: ObjectKey| {
             let (this, client) = (this.clone(), client.clone());
             async move {
                 let (protection, is_used) = &*this;
                 protection.sync(&client, &key, is_used).await
             }
-        });
-        tokio::join!(work, async {
-            context.stop.cancelled().await;
-            queue.shutdown();
-        });
+        })
+        .await;
     }
 
     async fn sync(
