@@ -9,6 +9,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::time::Duration;
 use support::*;
 
 /// A table that is kept in step with the kernel of one namespace.
@@ -368,7 +369,8 @@ fn a_new_table_fails_no_request() {
                 scope.spawn(|| {
                     let mut asked = 0;
                     while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                        ask(&world.client, [10, 96, 0, 10], 80).expect("a request failed");
+                        ask_within(Duration::from_secs(5), &world.client, [10, 96, 0, 10], 80)
+                            .expect("a request failed");
                         asked += 1;
                     }
                     asked

@@ -219,8 +219,9 @@ impl Controller {
             return Ok(Next::Done);
         }
         let settled = self.expectations.wait(uid, Instant::now()).is_none();
-        let pods = self.claim(&job).await?;
+        // Before the pods are read: a pod that shows up as free in between must not be taken for one that is held.
         let freed = self.awaited.of(uid);
+        let pods = self.claim(&job).await?;
         let observed = Observed {
             job: &job,
             pods: &pods,
@@ -407,10 +408,7 @@ impl Controller {
                     return Ok(());
                 };
                 match self.free(&pod.metadata).await {
-                    Ok(there) => {
-                        if !there {
-                            self.awaited.seen(job, &pod.metadata.uid);
-                        }
+                    Ok(()) => {
                         freed_ref.lock().push(pod);
                         Ok(())
                     }
@@ -425,8 +423,8 @@ impl Controller {
         outcome.error
     }
 
-    /// Takes the finalizer off; whether the pod was still there.
-    async fn free(&self, pod: &ObjectMeta) -> Result<bool, ApiError> {
+    /// Takes the finalizer off, unless the pod is gone. Even then the cache may still show it.
+    async fn free(&self, pod: &ObjectMeta) -> Result<(), ApiError> {
         let client = &self.context.client;
         match client
             .patch::<IgnoredAny, _>(
@@ -438,8 +436,8 @@ impl Controller {
             )
             .await
         {
-            Ok(_) => Ok(true),
-            Err(gone) if gone.is_not_found() || gone.is_conflict() => Ok(false),
+            Ok(_) => Ok(()),
+            Err(gone) if gone.is_not_found() || gone.is_conflict() => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -468,7 +466,7 @@ impl Controller {
                     }
                     gone = Some(owner.uid.clone());
                 }
-                self.free(&pod.metadata).await.map(drop)
+                self.free(&pod.metadata).await
             };
             freeing
                 .await

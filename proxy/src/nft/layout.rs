@@ -84,18 +84,24 @@ fn service_check(name: &str, map: &Arc<str>, ip: &Ip) -> Chain {
 }
 
 fn cluster_ips_check(settings: &Settings, names: &Names, ip: &Ip) -> Chain {
+    let cluster_ip = || vec![ip.load_daddr(Reg(0)), lookup(&names.cluster_ips)];
+    let drop = || vec![Expr::Verdict(Verdict::Drop)];
     let mut rules = vec![
-        Rule::of([vec![
-            ip.load_daddr(Reg(0)),
-            lookup(&names.cluster_ips),
-            ip.port_unreachable(),
-        ]])
-        .comment("Reject traffic to invalid ports of ClusterIPs"),
+        // Sets are read one after the other: where a transaction ends in between, the chains above may have missed a
+        // destination that is there. Its client tries again.
+        Rule::of([
+            cluster_ip(),
+            ip.load_front(Front::Service).0,
+            vec![lookup(&names.front(Front::Service).routes)],
+            drop(),
+        ])
+        .comment("Drop traffic that a change of rules overtook"),
+        Rule::of([cluster_ip(), vec![ip.port_unreachable()]])
+            .comment("Reject traffic to invalid ports of ClusterIPs"),
     ];
     for cidr in &settings.service_cidrs {
-        let drop = vec![Expr::Verdict(Verdict::Drop)];
         rules.push(
-            Rule::of([ip.prefix(ip.load_daddr(Reg(0)), CmpOp::Eq, *cidr), drop])
+            Rule::of([ip.prefix(ip.load_daddr(Reg(0)), CmpOp::Eq, *cidr), drop()])
                 .comment("Drop traffic to unallocated ClusterIPs"),
         );
     }

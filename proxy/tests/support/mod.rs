@@ -253,9 +253,19 @@ pub fn serve(ns: &Netns, port: u16, say: &str) {
 
 /// What a server says to a TCP connection: its name and the address it saw.
 pub fn ask(from: &Netns, to: impl Into<IpAddr>, port: u16) -> Result<(String, IpAddr), std::io::ErrorKind> {
+    ask_within(Duration::from_millis(700), from, to, port)
+}
+
+/// The same; the first try to connect is repeated after a second.
+pub fn ask_within(
+    patience: Duration,
+    from: &Netns,
+    to: impl Into<IpAddr>,
+    port: u16,
+) -> Result<(String, IpAddr), std::io::ErrorKind> {
     let to = SocketAddr::new(to.into(), port);
     from.enter(|| {
-        let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(700)).map_err(|e| e.kind())?;
+        let mut stream = TcpStream::connect_timeout(&to, patience).map_err(|e| e.kind())?;
         stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).map_err(|e| e.kind())?;
