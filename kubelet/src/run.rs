@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use machinery::client::{Client, Config};
+use machinery::client::{Client, Config, Limits as Pace};
 use machinery::component::flags::Flags;
 use machinery::component::logging::{LogFormat, Logging};
 use machinery::component::runtime::{Threads, block_on};
@@ -29,6 +29,13 @@ use crate::pod::resize::checkpoint::Allocations;
 use crate::pod::shared::Shared;
 use crate::volume::{Objects, Volumes};
 use crate::{node, server, source};
+
+/// The statuses of a hundred pods that start at once make the API server slower, and must still not wait for each other.
+const PACE: Pace = Pace {
+    start: 20.0,
+    min: 8.0,
+    max: 90.0,
+};
 
 /// The program's entry.
 ///
@@ -159,7 +166,7 @@ fn client(path: &str, config: &KubeletConfig, caps_api: bool) -> Result<Client> 
         let qps = config.kube_api_qps as f32;
         settings = settings.with_cap(qps, u32::try_from(config.kube_api_burst).unwrap_or(1));
     }
-    Ok(Client::new(settings)?)
+    Ok(Client::with_limits(settings, PACE)?)
 }
 
 /// Pods: from the moment the runtime answers.
@@ -206,6 +213,7 @@ async fn pods(node: Arc<Node>, tree: Tree, started: Timestamp, stop: Cancellatio
         allocations: Arc::clone(&allocations),
         limits,
         started,
+        calm: Arc::default(),
         handlers: parking_lot::Mutex::default(),
         node: Arc::clone(&node),
     });

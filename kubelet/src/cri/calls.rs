@@ -1,12 +1,13 @@
 //! The calls the kubelet makes, with their deadlines.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_cri::v1 as api;
 use tonic::{Request, Streaming};
 
 use super::client::{CriError, Runtime};
 use super::labels::POD_UID;
+use super::metrics;
 
 fn by_uid(uid: Option<&str>) -> std::collections::HashMap<String, String> {
     uid.map(|uid| (POD_UID.to_owned(), uid.to_owned()))
@@ -20,7 +21,10 @@ macro_rules! call {
         if let Some(timeout) = $timeout {
             request.set_timeout(timeout);
         }
-        match $self.$service().$method(request).await {
+        let begun = Instant::now();
+        let answer = $self.$service().$method(request).await;
+        metrics::called(stringify!($method), begun.elapsed(), answer.is_err());
+        match answer {
             Ok(response) => Ok(response.into_inner()),
             Err(status) => Err($self.error(stringify!($method))(status)),
         }

@@ -12,6 +12,7 @@ pub mod hash;
 pub mod health;
 pub mod labels;
 pub mod limits;
+mod metrics;
 pub mod namespaces;
 pub mod observe;
 pub mod sandbox;

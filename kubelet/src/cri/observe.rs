@@ -6,6 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 
 use super::api;
@@ -26,39 +27,70 @@ const LOG_LINES: usize = 80;
 pub async fn pod(runtime: &Runtime, uid: &str, before: &Observed) -> Result<Observed, CriError> {
     let (sandboxes, containers) =
         tokio::try_join!(runtime.sandboxes(Some(uid)), runtime.containers(Some(uid)))?;
-    let mut out = Observed::default();
-    for item in sandboxes {
+    let sandboxes = sandboxes.iter().map(|item| async move {
         let known = before.sandboxes.iter().find(|s| *s.id == *item.id && !s.ready);
         match known {
-            Some(known) if item.state != api::PodSandboxState::SandboxReady as i32 => {
-                out.sandboxes.push(known.clone())
-            }
-            _ => match runtime.sandbox_status(&item.id).await {
-                Ok(Some(status)) => out.sandboxes.push(sandbox(&status)),
-                Ok(None) => {}
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            },
+            Some(known) if item.state != api::PodSandboxState::SandboxReady as i32 => Ok(Some(known.clone())),
+            _ => Ok::<_, CriError>(
+                there(runtime.sandbox_status(&item.id).await)?.map(|status| sandbox(&status)),
+            ),
         }
-    }
-    for item in containers {
+    });
+    let containers = containers.iter().map(|item| async move {
         let known = before
             .containers
             .iter()
             .find(|c| *c.id == *item.id && c.state == RunState::Exited);
-        if let Some(known) = known {
-            out.containers.push(known.clone());
-            continue;
+        match known {
+            Some(known) => Ok(Some(known.clone())),
+            None => read(runtime, &item.id, &item.pod_sandbox_id).await,
         }
-        match runtime.container_status(&item.id).await {
-            Ok(Some(status)) => out.containers.push(container(&status, &item.pod_sandbox_id)),
-            Ok(None) => {}
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error),
-        }
-    }
+    });
+    let (sandboxes, containers) = tokio::try_join!(try_join_all(sandboxes), try_join_all(containers))?;
+    let mut out = Observed {
+        sandboxes: sandboxes.into_iter().flatten().collect(),
+        containers: containers.into_iter().flatten().collect(),
+    };
     out.sort();
     Ok(out)
+}
+
+/// What was seen of a pod, with those of its containers read again that ran then.
+///
+/// # Errors
+/// When the runtime does not answer.
+pub async fn containers_again(runtime: &Runtime, before: &Observed) -> Result<Observed, CriError> {
+    let ran = |c: &Container| matches!(c.state, RunState::Running | RunState::Unknown);
+    let containers = before.containers.iter().map(|c| async move {
+        if ran(c) {
+            read(runtime, &c.id, &c.sandbox).await
+        } else {
+            Ok(Some(c.clone()))
+        }
+    });
+    let mut out = Observed {
+        sandboxes: before.sandboxes.clone(),
+        containers: try_join_all(containers).await?.into_iter().flatten().collect(),
+    };
+    out.sort();
+    Ok(out)
+}
+
+/// One container, if there is such.
+///
+/// # Errors
+/// When the runtime does not answer.
+pub async fn read(runtime: &Runtime, id: &str, sandbox: &str) -> Result<Option<Container>, CriError> {
+    let status = there(runtime.container_status(id).await)?;
+    Ok(status.map(|status| container(&status, sandbox)))
+}
+
+/// One that is gone is none.
+fn there<T>(answer: Result<Option<T>, CriError>) -> Result<Option<T>, CriError> {
+    match answer {
+        Err(error) if error.is_not_found() => Ok(None),
+        answer => answer,
+    }
 }
 
 /// A sandbox's status.

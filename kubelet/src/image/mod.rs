@@ -58,6 +58,8 @@ pub struct Images {
     node: Arc<Node>,
     pulls: Semaphore,
     failures: Mutex<FxHashMap<(Arc<str>, String), Failure>>,
+    /// How long pods have waited for pulls.
+    pulling: Mutex<FxHashMap<Arc<str>, Duration>>,
 }
 
 impl Images {
@@ -80,11 +82,19 @@ impl Images {
             node,
             pulls: Semaphore::new(permits.max(1)),
             failures: Mutex::default(),
+            pulling: Mutex::default(),
         }
     }
 
-    /// Forgets a pod's failures.
+    /// How long a pod has waited for pulls so far.
+    #[must_use]
+    pub fn pulling(&self, uid: &str) -> Duration {
+        self.pulling.lock().get(uid).copied().unwrap_or_default()
+    }
+
+    /// Forgets a pod.
     pub fn forget(&self, uid: &str) {
+        self.pulling.lock().remove(uid);
         self.failures.lock().retain(|(of, _), _| **of != *uid);
     }
 
@@ -184,6 +194,7 @@ impl Images {
             }
         }
         drop(permit);
+        *self.pulling.lock().entry(Arc::clone(&key.0)).or_default() += waiting.elapsed();
         match result {
             Ok(id) => {
                 self.failures.lock().remove(&key);

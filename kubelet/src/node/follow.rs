@@ -9,6 +9,8 @@ use machinery::meta::Resource;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const BETWEEN_WATCHES: Duration = Duration::from_millis(200);
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Beside what is watched: begin with what is there, say when that is told, end after a while.
 const STREAM: [(&str, &str); 4] = [
@@ -40,13 +42,20 @@ pub async fn follow<K: DeserializeOwned>(
     mut on: impl FnMut(Seen<K>),
 ) {
     let options = ListOptions::default().fields(format!("metadata.name={name}"));
-    let mut backoff = Backoff::doubling(Duration::from_millis(200), Duration::from_secs(30)).with_jitter(0.2);
+    // The authorizer may hear a moment after us that we may see the object: the first pauses are short.
+    let mut backoff = Backoff::doubling(FIRST_PAUSE, Duration::from_secs(30)).with_jitter(0.2);
     loop {
-        match watch_once(&client, resource, namespace, &options, &mut on).await {
-            Ok(()) => backoff.reset(),
-            Err(why) => on(Seen::Failed(why)),
-        }
-        tokio::time::sleep(backoff.next_delay()).await;
+        let pause = match watch_once(&client, resource, namespace, &options, &mut on).await {
+            Ok(()) => {
+                backoff.reset();
+                BETWEEN_WATCHES
+            }
+            Err(why) => {
+                on(Seen::Failed(why));
+                backoff.next_delay()
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -144,6 +144,31 @@ pub async fn pod(
     pod_ip: Option<IpAddr>,
     how: How<'_>,
 ) -> Result<(), CriError> {
+    let stopped = containers(shared, pod, seen, pod_ip, how).await;
+    let sandboxes = sandboxes(shared, seen).await;
+    stopped.and(sandboxes)
+}
+
+/// Stops a pod's sandboxes, and with them its network.
+///
+/// # Errors
+/// As [`pod`].
+pub async fn sandboxes(shared: &Shared, seen: &Observed) -> Result<(), CriError> {
+    let results = join_all(seen.sandboxes.iter().map(|s| shared.node.cri.stop_sandbox(&s.id))).await;
+    results.into_iter().collect()
+}
+
+/// Stops a pod's containers.
+///
+/// # Errors
+/// As [`pod`].
+pub async fn containers(
+    shared: &Shared,
+    pod: &core::Pod,
+    seen: &Observed,
+    pod_ip: Option<IpAddr>,
+    how: How<'_>,
+) -> Result<(), CriError> {
     // Wave 0: app containers; then sidecars, the last one first.
     let mut waves = vec![0_usize; 1 + pod.init().len()];
     let running: Vec<(&Container, Option<usize>)> = seen
@@ -187,10 +212,7 @@ pub async fn pod(
         }
     }))
     .await;
-    let stopped = results.into_iter().collect::<Result<Vec<()>, _>>();
-    let sandboxes = join_all(seen.sandboxes.iter().map(|s| shared.node.cri.stop_sandbox(&s.id))).await;
-    stopped?;
-    sandboxes.into_iter().collect::<Result<Vec<()>, _>>().map(drop)
+    results.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod admit;
 pub mod backoff;
+pub mod calm;
 pub mod collect;
 pub mod dispatch;
 pub mod events;
@@ -26,5 +27,6 @@ pub mod rotate;
 pub mod shared;
 pub mod spec;
 pub mod start;
+mod startup;
 pub mod sync;
 pub mod worker;

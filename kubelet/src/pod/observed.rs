@@ -144,10 +144,4 @@ impl Observed {
             .iter()
             .filter(|c| matches!(c.state, RunState::Running | RunState::Unknown))
     }
-
-    /// Nothing of the pod has a process.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.running().next().is_none() && !self.sandboxes.iter().any(|s| s.ready)
-    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::trace;
 
-use crate::status::patch;
+use crate::status::{can_wait, patch};
 
 /// Whom a status is written to: the pod, or a static pod's mirror.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,19 @@ impl Publisher {
         if newer {
             self.known = Some((uid, known));
         }
+    }
+
+    /// Whether there is no hurry to tell this status.
+    #[must_use]
+    pub fn can_wait(&self, target: &Target, status: &core::PodStatus, is_deleting: bool) -> bool {
+        let known = self.known.as_ref().filter(|(uid, _)| *uid == target.uid);
+        known.is_some_and(|(_, known)| can_wait(&known.status, status, is_deleting))
+    }
+
+    /// The status that the API has, as far as we know.
+    #[must_use]
+    pub fn told(&self) -> Option<&core::PodStatus> {
+        self.known.as_ref().map(|(_, known)| &known.status)
     }
 
     /// A write is under way.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
+use super::calm::Calm;
 use super::spec::PodExt as _;
 use crate::cgroup::{self, Cgroups};
 use crate::context::Node;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub limits: NodeLimits,
     /// When this kubelet started.
     pub started: Timestamp,
+    /// When to do what nobody waits for.
+    pub calm: Arc<Calm>,
     /// Runtime handlers by runtime class, as far as asked for.
     pub handlers: Mutex<FxHashMap<String, String>>,
 }

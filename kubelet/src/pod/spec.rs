@@ -43,6 +43,8 @@ pub trait PodExt {
     fn full(&self) -> String;
     /// Shares the node's network namespace.
     fn host_network(&self) -> bool;
+    /// Has ports of the node lead to it.
+    fn has_host_ports(&self) -> bool;
     /// `restartPolicy`.
     fn restart_policy(&self) -> &str;
     /// Came from a file or URL on this node.
@@ -95,6 +97,15 @@ impl PodExt for core::Pod {
     }
     fn host_network(&self) -> bool {
         self.spec().host_network == Some(true)
+    }
+    fn has_host_ports(&self) -> bool {
+        let ports = |c: &core::Container| {
+            c.ports
+                .iter()
+                .flatten()
+                .any(|p| p.host_port.is_some_and(|n| n > 0))
+        };
+        !self.host_network() && self.init().iter().chain(self.app()).any(ports)
     }
     fn restart_policy(&self) -> &str {
         self.spec().restart_policy.as_deref().unwrap_or("Always")

@@ -55,7 +55,7 @@ pub struct Place<'a> {
     pub seen: &'a Observed,
 }
 
-/// Starts a container.
+/// Starts a container; its id.
 ///
 /// # Errors
 /// What stands in its way.
@@ -64,7 +64,7 @@ pub async fn start(
     place: Place<'_>,
     which: Start,
     spec: &core::Container,
-) -> Result<(), Failed> {
+) -> Result<String, Failed> {
     let Place { pod, seen, .. } = place;
     let about = About::pod(&shared.node.events, pod).container(which.kind, &spec.name);
     let fail = |reason: &'static str, message: String| {
@@ -140,7 +140,8 @@ pub async fn start(
     about.normal("Started", "Container started");
     resize::actuate::started(shared, pod, which, spec);
     files::link_log(&shared.node.paths, pod, &spec.name, &id, &log);
-    post_start(shared, place, which, spec, &id).await
+    post_start(shared, place, which, spec, &id).await?;
+    Ok(id)
 }
 
 /// Makes sure that the images which the container mounts are here: their ids, by the names that the pod gives them.

@@ -12,7 +12,7 @@ use tracing::debug;
 
 use super::backoff::Backoffs;
 use super::events::About;
-use super::observed::{Container, Observed, RunState};
+use super::observed::{Container, Observed, RunState, Sandbox};
 use super::plan::{self, ByContainer, Kill, Plan, SandboxPlan, Start};
 use super::resize::steps::{self, Resize};
 use super::resize::{PodResources, actuate};
@@ -21,6 +21,7 @@ use super::spec::{Kind, PodExt as _, is_sidecar};
 use super::start::{self, Place};
 use super::{collect, files, kill};
 use crate::context::PodRef;
+use crate::cri::api::PodSandboxConfig;
 use crate::cri::{CriError, observe};
 use crate::status::{self, Reasons};
 use crate::volume::{PodVolumes, VolumeError};
@@ -208,9 +209,6 @@ impl Pass<'_> {
             self.later(None, false);
             return Ok(());
         }
-        let Some(volumes) = self.volumes().await else {
-            return Ok(());
-        };
         let handler = match shared.handler(&self.pod).await {
             Ok(handler) => handler,
             Err(why) => {
@@ -242,13 +240,13 @@ impl Pass<'_> {
                 return Ok(());
             }
         };
-        let sandbox = match &plan.sandbox {
-            SandboxPlan::Keep(id) => Arc::clone(id),
-            _ => match self.make_sandbox(config.clone(), &handler).await {
-                Some(id) => id,
-                None => return Ok(()),
-            },
+        let _hurry = shared.calm.hurry();
+        let begun = Instant::now();
+        let Some((sandbox, volumes)) = self.ground(&plan.sandbox, &config, &handler).await else {
+            return Ok(());
         };
+        let grounded = begun.elapsed();
+        let mut started = Vec::new();
         let ips = status::pod_ips(&self.seen, &self.pod, &shared.node.addresses.borrow());
         for which in &plan.start {
             let pod = Arc::clone(&self.pod);
@@ -282,8 +280,9 @@ impl Pass<'_> {
                 self.restarted(&spec.name, spec.image.as_deref().unwrap_or_default());
             }
             match result {
-                Ok(()) => {
+                Ok(id) => {
                     self.reasons.remove(&spec.name);
+                    started.push(id);
                 }
                 Err(failed) => {
                     let waits = failed.reason == "CreateContainerConfigError";
@@ -296,11 +295,50 @@ impl Pass<'_> {
                 }
             }
         }
+        self.tell_started(&sandbox, &started).await;
+        let (pod, took) = (self.pod.full(), begun.elapsed());
+        debug!(pod, sandbox_and_volumes = ?grounded, ?took, "started {} containers", started.len());
         Ok(())
     }
 
+    /// What containers stand on: the sandbox and the volumes. They are made side by side unless the volumes may take a while
+    /// to appear.
+    async fn ground(
+        &mut self,
+        plan: &SandboxPlan,
+        config: &PodSandboxConfig,
+        handler: &str,
+    ) -> Option<(Arc<str>, Arc<PodVolumes>)> {
+        let shared = self.shared;
+        if let SandboxPlan::Keep(id) = plan {
+            return Some((Arc::clone(id), self.volumes().await?));
+        }
+        if !shared.volumes.are_soon_there(&self.pod) {
+            let volumes = self.volumes().await?;
+            self.check_network()?;
+            let made = make_sandbox(shared, config, handler).await;
+            return Some((self.sandbox(made)?, volumes));
+        }
+        self.check_network()?;
+        let pod = Arc::clone(&self.pod);
+        let begun = Instant::now();
+        let volumes = async {
+            let outcome = shared.volumes.mount(&pod).await;
+            debug!(pod = pod.full(), took = ?begun.elapsed(), "volumes");
+            outcome
+        };
+        let (made, volumes) = tokio::join!(make_sandbox(shared, config, handler), volumes);
+        let (sandbox, volumes) = (self.sandbox(made), self.mounted(volumes));
+        Some((sandbox?, volumes?))
+    }
+
     async fn volumes(&mut self) -> Option<Arc<PodVolumes>> {
-        match self.shared.volumes.mount(&self.pod).await {
+        let outcome = self.shared.volumes.mount(&self.pod).await;
+        self.mounted(outcome)
+    }
+
+    fn mounted(&mut self, outcome: Result<Arc<PodVolumes>, VolumeError>) -> Option<Arc<PodVolumes>> {
+        match outcome {
             Ok(volumes) => Some(volumes),
             Err(error) => {
                 let message = match &error {
@@ -314,13 +352,9 @@ impl Pass<'_> {
         }
     }
 
-    async fn make_sandbox(
-        &mut self,
-        config: crate::cri::api::PodSandboxConfig,
-        handler: &str,
-    ) -> Option<Arc<str>> {
-        let shared = self.shared;
-        let network = shared.node.runtime.borrow().network.clone();
+    /// `None` while a pod that is not in the node's network has to wait for one.
+    fn check_network(&mut self) -> Option<()> {
+        let network = self.shared.node.runtime.borrow().network.clone();
         if let Some(Err(why)) = network
             && !self.pod.host_network()
         {
@@ -329,15 +363,14 @@ impl Pass<'_> {
             self.later(Some(Instant::now() + Duration::from_secs(2)), false);
             return None;
         }
-        let made = async {
-            let id = shared.node.cri.run_sandbox(config, handler).await?;
-            let status = shared.node.cri.sandbox_status(&id).await?;
-            Ok::<_, CriError>((id, status))
-        };
-        match made.await {
-            Ok((id, status)) => {
-                if let Some(status) = &status {
-                    self.seen.sandboxes.insert(0, observe::sandbox(status));
+        Some(())
+    }
+
+    fn sandbox(&mut self, made: Result<(String, Option<Sandbox>), CriError>) -> Option<Arc<str>> {
+        match made {
+            Ok((id, sandbox)) => {
+                if let Some(sandbox) = sandbox {
+                    self.seen.sandboxes.insert(0, sandbox);
                     let _ = self.progress.send(self.seen.clone());
                 }
                 Some(id.into())
@@ -354,6 +387,21 @@ impl Pass<'_> {
                 self.later(None, false);
                 None
             }
+        }
+    }
+
+    /// Tells about containers that run, ahead of the next look at all of the pod.
+    async fn tell_started(&mut self, sandbox: &str, ids: &[String]) {
+        let cri = &self.shared.node.cri;
+        let read = join_all(ids.iter().map(|id| observe::read(cri, id, sandbox))).await;
+        let running = read.into_iter().flatten().flatten();
+        let before = self.seen.containers.len();
+        self.seen
+            .containers
+            .extend(running.filter(|c| c.state == RunState::Running));
+        if self.seen.containers.len() > before {
+            self.seen.sort();
+            let _ = self.progress.send(self.seen.clone());
         }
     }
 
@@ -450,4 +498,15 @@ impl Pass<'_> {
             }
         }
     }
+}
+
+async fn make_sandbox(
+    shared: &Shared,
+    config: &PodSandboxConfig,
+    handler: &str,
+) -> Result<(String, Option<Sandbox>), CriError> {
+    let cri = &shared.node.cri;
+    let id = cri.run_sandbox(config.clone(), handler).await?;
+    let status = cri.sandbox_status(&id).await?;
+    Ok((id, status.map(|status| observe::sandbox(&status))))
 }

@@ -12,6 +12,7 @@ mod phase;
 mod readiness;
 mod settle;
 mod terminate;
+mod urgency;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 pub use conditions::{condition, is_ready, owned as is_owned_condition};
 pub use settle::settle;
 pub use terminate::terminate;
+pub use urgency::can_wait;
 
 use crate::pod::observed::Observed;
 use crate::pod::plan::ByContainer;

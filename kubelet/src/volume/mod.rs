@@ -25,6 +25,7 @@ mod ownership;
 mod payload;
 mod set_up;
 mod shared_watch;
+mod soon;
 mod sub_path;
 mod sync;
 mod tokens;

@@ -139,6 +139,18 @@ impl Objects {
         tokio::spawn(task).abort_handle()
     }
 
+    /// Whether an object is known and there.
+    pub(super) fn is_here(&self, kind: Kind, namespace: &str, name: &str) -> bool {
+        let id = Id {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        let entries = self.entries.lock();
+        let entry = entries.get(&id);
+        entry.is_some_and(|entry| matches!(*entry.followed.state.borrow(), State::Found(_)))
+    }
+
     /// The content of an object that a registered pod refers to.
     ///
     /// # Errors

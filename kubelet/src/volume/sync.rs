@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use machinery::meta::resources::CLUSTER_TRUST_BUNDLES;
@@ -21,7 +22,7 @@ use super::set_up::{Site, is_written, take_down};
 use super::shared_watch::SharedWatch;
 use super::tokens::Tokens;
 use super::trust::{self, Bundle, Wanted};
-use super::{HostVolume, Kind, Missing, Objects, PodVolumes, VolumeError, container};
+use super::{HostVolume, Kind, Missing, Objects, PodVolumes, VolumeError, container, soon};
 use crate::context::{Node, PodRef};
 use crate::cri::api::Mount;
 
@@ -115,6 +116,15 @@ impl Volumes {
                 Ok(Arc::new(volumes))
             }
         }
+    }
+
+    /// Whether [`mount`](Self::mount) can be expected to succeed without anything that may take a while to appear.
+    #[must_use]
+    pub fn are_soon_there(&self, pod: &core::Pod) -> bool {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        soon::are_soon_there(pod, |kind, name| {
+            self.inner.objects.is_here(kind, namespace, name)
+        })
     }
 
     /// A pod whose containers run and whose volumes were mounted before, perhaps by the kubelet before this one: from now on
@@ -267,11 +277,20 @@ impl Inner {
             .as_ref()
             .and_then(|spec| spec.volumes.as_deref())
             .unwrap_or_default();
-        for volume in all
+        // What they need of the API server is asked for side by side.
+        let wanted = all
             .iter()
-            .filter(|volume| used.contains(volume.name.as_str()) && which(volume))
-        {
-            match self.set_up_one(uid, pod, volume, &mut due).await {
+            .filter(|volume| used.contains(volume.name.as_str()) && which(volume));
+        let outcomes = join_all(wanted.map(|volume| async move {
+            let mut due = None;
+            let outcome = self.set_up_one(uid, pod, volume, &mut due).await;
+            (volume, outcome, due)
+        }));
+        for (volume, outcome, at) in outcomes.await {
+            if let Some(at) = at {
+                sooner(&mut due, at);
+            }
+            match outcome {
                 Ok(host) => drop(volumes.by_name.insert(volume.name.clone(), host)),
                 Err(reason) if first.is_none() => {
                     first = Some(VolumeError::Waiting {
@@ -331,21 +350,27 @@ impl Inner {
         }
 
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let mut objects: FxHashMap<(Kind, String), Result<_, Missing>> = FxHashMap::default();
-        for (kind, name) in payload::references(volume) {
-            let found = self.objects.get(kind, namespace, &name).await;
-            objects.insert((kind, name), found);
-        }
-        let mut tokens = Vec::new();
-        for wanted in payload::tokens(volume) {
+        let objects = join_all(
+            payload::references(volume)
+                .into_iter()
+                .map(|(kind, name)| async move {
+                    let found = self.objects.get(kind, namespace, &name).await;
+                    ((kind, name), found)
+                }),
+        );
+        let tokens = join_all(payload::tokens(volume).map(|wanted| async move {
             let token = self.tokens.get(self.node.api.as_ref(), uid, pod, wanted).await;
-            let renew = match &token {
-                Ok((_, renew)) => *renew,
-                Err(_) => retry(),
-            };
-            sooner(due, renew);
-            tokens.push((wanted, token.map(|(text, _)| text)));
-        }
+            (wanted, token)
+        }));
+        let (objects, tokens) = tokio::join!(objects, tokens);
+        let objects: FxHashMap<(Kind, String), Result<_, Missing>> = objects.into_iter().collect();
+        let tokens: Vec<_> = tokens
+            .into_iter()
+            .map(|(wanted, token)| {
+                sooner(due, token.as_ref().map_or_else(|_| retry(), |(_, renew)| *renew));
+                (wanted, token.map(|(text, _)| text))
+            })
+            .collect();
         let shows_bundles = trust::projections(volume).next().is_some();
         let bundles = if shows_bundles {
             self.bundles.objects().await
@@ -491,7 +516,7 @@ fn claim(pod: &core::Pod, volume: &core::Volume) -> Option<(String, bool, bool)>
 }
 
 /// The volumes that a container of the pod mounts, or reads variables from.
-fn used(pod: &core::Pod) -> BTreeSet<&str> {
+pub(super) fn used(pod: &core::Pod) -> BTreeSet<&str> {
     let Some(spec) = &pod.spec else {
         return BTreeSet::new();
     };

@@ -1,6 +1,7 @@
 //! Service account tokens for projected volumes: requested for one pod, kept until it is time for a new one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -17,6 +18,8 @@ const SHARE: f64 = 0.8;
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// Tokens that were issued together are not all renewed together.
 const SPREAD_SECONDS: f64 = 10.0;
+/// The authorizer may hear a moment after us that the pod is ours: until then it refuses.
+const PAUSES_MS: [u64; 4] = [20, 40, 80, 160];
 /// What the API server gives to those who do not say.
 const DEFAULT_SECONDS: i64 = 3600;
 
@@ -117,11 +120,20 @@ async fn request(client: &Client, id: &Id, pod: &core::Pod) -> Result<Token, Str
             uid: (&*id.uid).into(),
         }),
     };
-    let issued = Timestamp::now();
-    let answer = client
-        .create_token(namespace, account, &wanted)
-        .await
-        .map_err(|error| words(&error))?;
+    let mut pauses = PAUSES_MS.iter();
+    let (issued, answer) = loop {
+        let issued = Timestamp::now();
+        match client.create_token(namespace, account, &wanted).await {
+            Ok(answer) => break (issued, answer),
+            Err(error) => match pauses.next() {
+                Some(pause) if error.is_forbidden() || error.is_not_found() => {
+                    debug!(pod = ?pod.metadata.name, %error, "no token yet");
+                    tokio::time::sleep(Duration::from_millis(*pause)).await;
+                }
+                _ => return Err(words(&error)),
+            },
+        }
+    };
     let expires = answer.expiration_timestamp.0;
     // The API server may give it another life than we asked for.
     let seconds = expires.duration_since(issued).as_secs();

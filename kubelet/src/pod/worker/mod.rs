@@ -2,8 +2,8 @@
 //! meantime (news of the pod, runtime events, probes) is taken in beside that.
 //!
 //! ```text
-//! Running --deleted, failed, finished--> Stopping --all stopped--> Releasing --volumes, cgroup--> Released
-//!                                                       pod object deleted, everything removed --> gone
+//! Running --deleted, failed, finished--> Stopping --containers ended--> Releasing --sandbox, volumes, cgroup--> Released
+//!                                          final status told beside that, pod object deleted, all removed --> gone
 //! ```
 
 mod probing;
@@ -21,11 +21,13 @@ use k8s_openapi::api::core::v1 as core;
 use tokio::sync::mpsc;
 
 use super::backoff::Backoffs;
+use super::calm::Hurry;
 use super::observed::Observed;
 use super::publish::Publisher;
 use super::resize::{self, InProgress, Pending, PodResources};
 use super::shared::Shared;
 use super::spec::PodExt as _;
+use super::startup;
 use super::sync::Done;
 use crate::context::PodRef;
 use crate::probe::{Key, Outcome, Probes};
@@ -100,7 +102,15 @@ struct Worker {
     hooks_done: bool,
     resize: resize::Conditions,
     actuated: Option<Arc<PodResources>>,
+    /// `seen` is what the runtime has: nothing was done or happened since.
+    fresh: bool,
+    /// When the pod was seen first, until it has started.
+    appeared: Option<Instant>,
+    /// While it stops, and gives back what it has.
+    hurry: Option<Hurry>,
     write_failures: u32,
+    /// Until then a status without urgency waits for the next one.
+    hold: Option<Instant>,
     write_retry: Option<Instant>,
     progress: mpsc::UnboundedSender<Observed>,
 }
@@ -119,6 +129,7 @@ pub async fn run(shared: Arc<Shared>, pod: PodRef, mut inbox: mpsc::UnboundedRec
             // Whatever is being started is not wanted any more.
             doing = None;
             worker.stage = Stage::Stopping;
+            worker.hurry = Some(worker.shared.calm.hurry());
         }
         if worker.interrupts() {
             doing = None;
@@ -200,7 +211,11 @@ impl Worker {
             hooks_done: false,
             resize: resize::Conditions::of(pod.status.as_ref()),
             actuated: None,
+            fresh: false,
+            appeared: startup::is_ahead(&pod).then(Instant::now),
+            hurry: None,
             write_failures: 0,
+            hold: None,
             write_retry: None,
             progress,
             shared,
@@ -246,6 +261,7 @@ impl Worker {
             Message::Wake(at) => {
                 if self.looked.is_none_or(|looked| at > looked) {
                     self.dirty = true;
+                    self.fresh = false;
                 }
             }
             Message::Removed => self.removed = true,
@@ -341,6 +357,9 @@ impl Worker {
             .deadline()
             .filter(|_| self.stage == Stage::Running)
             .map(in_time);
-        [probe, retry, write, deadline].into_iter().flatten().min()
+        [probe, retry, write, deadline, self.hold]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -14,7 +14,11 @@ use crate::pod::registry::{ContainerView, PodView};
 use crate::pod::resize::{self, InProgress, steps};
 use crate::pod::spec::PodExt as _;
 use crate::pod::start::log_file;
+use crate::pod::startup;
 use crate::status::{self, Facts};
+
+/// How long a status without urgency waits for the one after it: most pods are up by then.
+const HOLD: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// The status out of all that is known.
@@ -138,6 +142,8 @@ impl Worker {
 
     /// Writes the status if the API has another one.
     pub(super) fn publish(&mut self) {
+        // Set again below if it still holds: the task wakes for it, and must not do so in vain for ever.
+        let hold = self.hold.take();
         if self.published {
             return;
         }
@@ -160,8 +166,17 @@ impl Worker {
         {
             return;
         }
-        // While everything of a deleted pod goes down only its end is news.
         if let Some(target) = publish::target(&self.pod, self.mirror.as_ref()) {
+            let can_wait = self.stage <= Stage::Stopping
+                && self
+                    .publisher
+                    .can_wait(&target, &self.status, self.pod.is_deleting());
+            let now = Instant::now();
+            let until = hold.unwrap_or(now + HOLD);
+            if can_wait && now < until {
+                self.hold = Some(until);
+                return;
+            }
             self.published = self.publisher.publish(api, &target, &self.status);
         }
     }
@@ -172,6 +187,12 @@ impl Worker {
                 self.write_failures = 0;
                 self.write_retry = None;
                 self.published = false;
+                if let (Some(appeared), Some(told)) = (self.appeared, self.publisher.told())
+                    && startup::is_over(told)
+                {
+                    startup::told(&self.pod, told, appeared, self.shared.images.pulling(&self.uid));
+                    self.appeared = None;
+                }
             }
             Err(error) if error.is_not_found() || error.is_conflict() => {
                 // Gone, or another pod of the name: the watch will tell. Nothing is left to be said.
