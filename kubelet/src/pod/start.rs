@@ -12,7 +12,7 @@ use super::events::About;
 use super::files;
 use super::hook::{self, Hooked};
 use super::kill::{self, How};
-use super::observed::{Container, Observed};
+use super::observed::{Container, Observed, RunState};
 use super::plan::{KillReason, Start};
 use super::resize;
 use super::shared::Shared;
@@ -20,6 +20,7 @@ use super::spec::{Kind, PodExt as _};
 use crate::context::PodRef;
 use crate::cri::api::{Mount, PodSandboxConfig};
 use crate::cri::container::{self, Attempt};
+use crate::cri::observe;
 use crate::cri::sandbox;
 use crate::cri::security::Defaults;
 use crate::image::Missing;
@@ -97,10 +98,13 @@ pub async fn start(
     let volume_images = volume_images(shared, place, spec).await.map_err(missing)?;
 
     let logs = shared.node.paths.pod_log(pod.namespace(), pod.name(), pod.uid());
-    let restart_count = match seen.latest(&spec.name) {
-        Some(last) => last.restart_count + 1,
-        None => files::restarts_by_logs(&logs.join(&spec.name)),
-    };
+    let earlier = Earlier::of(seen.latest(&spec.name));
+    if let Earlier::Unstarted { id, sandbox, .. } = &earlier {
+        clear(shared, id, sandbox).await?;
+    }
+    let restart_count = earlier
+        .restarts()
+        .unwrap_or_else(|| files::restarts_by_logs(&logs.join(&spec.name)));
     let config_error = |message: String| fail("CreateContainerConfigError", message);
     let target = target(pod, which, seen).map_err(config_error)?;
     let (env, mut mounts) = env_and_mounts(shared, place, spec).await.map_err(config_error)?;
@@ -142,6 +146,73 @@ pub async fn start(
     files::link_log(&shared.node.paths, pod, &spec.name, &id, &log);
     post_start(shared, place, which, spec, &id).await?;
     Ok(id)
+}
+
+/// The attempt before the one that is to be made now.
+#[derive(Debug, PartialEq, Eq)]
+enum Earlier {
+    /// The runtime knows of none.
+    None,
+    /// It ran, or tried to.
+    Ended { restarts: u32 },
+    /// It was made and never started, as when a kubelet dies in between: it was no attempt yet, and makes room for one.
+    Unstarted {
+        id: Arc<str>,
+        sandbox: Arc<str>,
+        restarts: u32,
+    },
+}
+
+impl Earlier {
+    fn of(latest: Option<&Container>) -> Self {
+        match latest {
+            None => Self::None,
+            Some(last) if last.state == RunState::Created => Self::Unstarted {
+                id: Arc::clone(&last.id),
+                sandbox: Arc::clone(&last.sandbox),
+                restarts: last.restart_count,
+            },
+            Some(last) => Self::Ended {
+                restarts: last.restart_count,
+            },
+        }
+    }
+
+    /// The restarts before the next attempt, if the runtime can tell.
+    fn restarts(&self) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::Ended { restarts } => Some(restarts + 1),
+            Self::Unstarted { restarts, .. } => Some(*restarts),
+        }
+    }
+}
+
+/// Removes a container that was never started. The start that a kubelet before this one asked for may still be under way.
+async fn clear(shared: &Shared, id: &str, sandbox: &str) -> Result<(), Failed> {
+    const SOON: Duration = Duration::from_millis(200);
+    let cri = &shared.node.cri;
+    let remove = async {
+        match observe::read(cri, id, sandbox).await? {
+            Some(now) if now.state != RunState::Created => Ok(false),
+            Some(_) => cri.remove_container(id).await.map(|()| true),
+            None => Ok(true),
+        }
+    };
+    let message = match remove.await {
+        Ok(true) => return Ok(()),
+        Ok(false) => format!("container {id} has just been started"),
+        Err(error) => format!(
+            "removing container {id}, which was never started: {}",
+            error.message()
+        ),
+    };
+    tracing::info!(%message, "looking again");
+    Err(Failed {
+        reason: "ContainerCreating",
+        message,
+        retry: Some(Instant::now() + SOON),
+    })
 }
 
 /// Makes sure that the images which the container mounts are here: their ids, by the names that the pod gives them.
@@ -273,4 +344,27 @@ pub fn log_file(folder: &Path, container: &str, attempt: u32) -> Arc<str> {
         .to_string_lossy()
         .as_ref()
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_never_ran_is_no_restart() {
+        let last = |state| Container {
+            id: "c1".into(),
+            state,
+            restart_count: 2,
+            ..Container::default()
+        };
+        for (latest, want) in [
+            (None, None),
+            (Some(last(RunState::Created)), Some(2)),
+            (Some(last(RunState::Exited)), Some(3)),
+            (Some(last(RunState::Unknown)), Some(3)),
+        ] {
+            assert_eq!(Earlier::of(latest.as_ref()).restarts(), want, "{latest:?}");
+        }
+    }
 }
