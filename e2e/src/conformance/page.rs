@@ -16,9 +16,6 @@ use super::summary::{self, Tally};
 /// Causes of failures, by test: a name, a tab, a sentence.
 const CAUSES: &str = include_str!("../../conformance/causes.txt");
 
-/// No run's parallel part takes so long.
-const ONE_RUN: Duration = Duration::from_secs(3600);
-
 const HEAD: &str = "# Conformance
 
 Upstream's conformance tests of Kubernetes v1.37 (`e2e.test`, unmodified), against upstream's kube-apiserver and etcd on
@@ -101,17 +98,21 @@ fn text(results: &[Results], causes: &str) -> String {
     text
 }
 
-/// From the first start to the last end of the tests that run beside each other; nothing if they were several runs.
+/// How long at least one of the tests that run beside each other was running: pauses between runs do not count.
 fn parallel_part(tests: &[Record]) -> Option<Duration> {
-    let mut part: Option<(Timestamp, Timestamp)> = None;
+    let mut spans: Vec<(Timestamp, Timestamp)> = Vec::with_capacity(tests.len());
     for record in tests.iter().filter(|record| !record.name.contains("[Serial]")) {
         let end: Timestamp = record.at.parse().ok()?;
-        let start = end - Duration::try_from_secs_f64(record.seconds).ok()?;
-        part = Some(part.map_or((start, end), |(first, last)| (first.min(start), last.max(end))));
+        spans.push((end - Duration::try_from_secs_f64(record.seconds).ok()?, end));
     }
-    let (first, last) = part?;
-    let took = Duration::try_from(last.duration_since(first)).ok()?;
-    (took < ONE_RUN).then_some(took)
+    spans.sort_unstable();
+    let mut until = spans.first()?.0;
+    let mut sum = Duration::ZERO;
+    for (start, end) in spans {
+        sum += Duration::try_from(end.duration_since(start.max(until))).unwrap_or_default();
+        until = until.max(end);
+    }
+    Some(sum)
 }
 
 fn row(text: &mut String, name: &str, tallies: impl Iterator<Item = Tally>) {
@@ -219,20 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn the_parallel_part_is_told_of_one_run() {
-        let at = |name: &str, at: &str| Record {
+    fn the_parallel_part_is_when_tests_ran() {
+        let at = |name: &str, at: &str, seconds: f64| Record {
             at: at.to_owned(),
-            seconds: 30.0,
+            seconds,
             ..record(name, Outcome::Passed)
         };
-        let mut tests = vec![
-            at("a", "2026-01-01T10:00:30Z"),
-            at("b", "2026-01-01T10:09:00Z"),
-            at("[Serial] c", "2026-01-01T12:00:00Z"),
+        let tests = [
+            at("long", "2026-01-01T10:02:00Z", 120.0),
+            at("within it", "2026-01-01T10:01:00Z", 30.0),
+            at("overlaps it", "2026-01-01T10:02:30Z", 60.0),
+            at("run again the day after", "2026-01-02T10:00:00Z", 10.0),
+            at("[Serial] c", "2026-01-01T12:00:00Z", 30.0),
         ];
-        assert_eq!(parallel_part(&tests), Some(Duration::from_secs(540)));
-        tests.push(at("d", "2026-01-02T10:00:00Z"));
-        assert_eq!(parallel_part(&tests), None, "another day's");
+        assert_eq!(parallel_part(&tests), Some(Duration::from_secs(160)));
         assert_eq!(parallel_part(&[]), None);
     }
 
