@@ -25,6 +25,7 @@ pub enum Watch {
     Others(Cache<Bare>),
 }
 
+#[derive(Clone)]
 struct Running {
     watch: Watch,
     stop: CancellationToken,
@@ -44,8 +45,8 @@ pub struct Watches {
     client: Client,
     stop: CancellationToken,
     changed: Arc<Changed>,
-    running: Mutex<FxHashMap<Kind, Running>>,
-    served: tokio::sync::Mutex<Served>,
+    running: Arc<Mutex<FxHashMap<Kind, Running>>>,
+    served: Arc<tokio::sync::Mutex<Served>>,
 }
 
 fn namespace<K: Object>(object: &K) -> Vec<Istr> {
@@ -59,8 +60,8 @@ impl Watches {
             client,
             stop,
             changed,
-            running: Mutex::default(),
-            served: tokio::sync::Mutex::default(),
+            running: Arc::default(),
+            served: Arc::default(),
         }
     }
 
@@ -69,19 +70,21 @@ impl Watches {
     /// # Errors
     /// When the API server does not say what it serves.
     pub async fn of(&self, kind: &Kind) -> Result<Option<Watch>, ApiError> {
-        let held = self.running.lock().get(kind).map(|running| running.watch.clone());
-        let watch = match held {
-            Some(watch) => watch,
+        let held = self.running.lock().get(kind).cloned();
+        let Running { watch, stop } = match held {
+            Some(running) => running,
             None => match self.resource(kind).await? {
                 None => return Ok(None),
                 Some(resource) => self.start(kind, &resource),
             },
         };
-        match &watch {
-            Watch::Claims(cache) => cache.synced().await,
-            Watch::Others(cache) => cache.synced().await,
-        }
-        Ok(Some(watch))
+        let synced = async {
+            match &watch {
+                Watch::Claims(cache) => cache.synced().await,
+                Watch::Others(cache) => cache.synced().await,
+            }
+        };
+        Ok(stop.run_until_cancelled(synced).await.map(|()| watch.clone()))
     }
 
     /// Ends the watches of kinds that no quota limits any more.
@@ -121,10 +124,24 @@ impl Watches {
         Ok(served.kinds.get(kind).cloned())
     }
 
-    fn start(&self, kind: &Kind, resource: &Resource) -> Watch {
-        let mut running = self.running.lock();
-        if let Some(running) = running.get(kind) {
-            return running.watch.clone(); // somebody else was faster
+    /// What to do when nobody serves the kind any more: end its watch. Should it be served again, a quota asks for it.
+    fn ended(&self, kind: &Kind) -> impl Fn() + Send + Sync + 'static {
+        let (running, served, kind) = (self.running.clone(), self.served.clone(), kind.clone());
+        move || {
+            if let Some(ended) = running.lock().remove(&kind) {
+                ended.stop.cancel();
+            }
+            // Where it is held, what is served is just being asked.
+            if let Ok(mut served) = served.try_lock() {
+                served.kinds.remove(&kind);
+            }
+        }
+    }
+
+    fn start(&self, kind: &Kind, resource: &Resource) -> Running {
+        let mut all = self.running.lock();
+        if let Some(running) = all.get(kind) {
+            return running.clone(); // somebody else was faster
         }
         let stop = self.stop.child_token();
         let client = self.caches.client();
@@ -145,6 +162,7 @@ impl Watches {
             let cache = Cache::builder(client, resource)
                 .metadata_only()
                 .index(BY_NAMESPACE, namespace)
+                .unserved(self.ended(kind))
                 .start(&stop);
             cache.subscribe(move |event: &Event<Bare>| match event {
                 Event::Added(object) => changed(&about, &object.meta().namespace, Why::Came),
@@ -153,13 +171,8 @@ impl Watches {
             });
             Watch::Others(cache)
         };
-        running.insert(
-            kind.clone(),
-            Running {
-                watch: watch.clone(),
-                stop,
-            },
-        );
-        watch
+        let running = Running { watch, stop };
+        all.insert(kind.clone(), running.clone());
+        running
     }
 }
