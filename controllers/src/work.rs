@@ -3,7 +3,9 @@
 use machinery::client::ApiError;
 use machinery::meta::{ObjectKey, Resource};
 use machinery::queue::{Next, Queue, run_workers};
+use std::fmt::{Debug, Display};
 use std::future::Future;
+use std::hash::Hash;
 use tokio_util::sync::CancellationToken;
 
 /// Works on a queue of objects of one kind until `stop`.
@@ -21,7 +23,18 @@ pub async fn work<F, W>(
         let (resource, ended) = (resource.clone(), sync(key.clone()));
         async move { judge(&resource, &key, ended.await) }
     };
-    tokio::join!(run_workers(queue, workers, judged), async {
+    until_stopped(queue, workers, stop, judged).await;
+}
+
+/// Works on a queue of anything until `stop`; every error is one.
+pub async fn until_stopped<T, F, E, W>(queue: &Queue<T>, workers: usize, stop: &CancellationToken, sync: W)
+where
+    T: Eq + Hash + Clone + Debug + Send + Sync + 'static,
+    F: Future<Output = Result<Next, E>> + Send,
+    E: Display,
+    W: Fn(T) -> F + Clone + Send + Sync + 'static,
+{
+    tokio::join!(run_workers(queue, workers, sync), async {
         stop.cancelled().await;
         queue.shutdown();
     });

@@ -4,6 +4,7 @@ use super::plan::{ACCOUNT_NAME, ACCOUNT_UID, Lacks, TokenSecret};
 use super::sign::Signer;
 use crate::context::Context;
 use crate::rewrite;
+use crate::work::until_stopped;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +12,7 @@ use machinery::cache::{Cache, Event};
 use machinery::client::{Client, DeleteOptions};
 use machinery::meta::resources::{SECRETS, SERVICE_ACCOUNTS};
 use machinery::meta::{Istr, ObjectKey, ObjectMeta, PartialObject};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ pub async fn run(context: Context) {
     tokio::join!(controller.secrets.synced(), controller.accounts.synced());
     controller.subscribe();
     let this = controller.clone();
-    let work = run_workers(&controller.queue, WORKERS, move |item| {
+    until_stopped(&controller.queue, WORKERS, &context.stop, move |item| {
         let this = this.clone();
         async move {
             match this.sync(&item).await {
@@ -97,11 +98,8 @@ pub async fn run(context: Context) {
                 done => done,
             }
         }
-    });
-    tokio::join!(work, async {
-        context.stop.cancelled().await;
-        controller.queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {

@@ -5,13 +5,14 @@ use super::clean::is_over;
 use super::request::SigningRequest;
 use crate::context::Context;
 use crate::rewrite;
+use crate::work::until_stopped;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::cache::{Cache, Event};
 use machinery::client::{AccessReview, DeleteOptions, ResourceAttributes};
 use machinery::meta::resources::CERTIFICATE_SIGNING_REQUESTS as REQUESTS;
 use machinery::meta::{ObjectKey, Time};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -31,8 +32,8 @@ pub async fn approve(context: Context) {
         }
     });
     requests.synced().await;
-    let (stop, ended) = (context.stop.clone(), queue.clone());
-    let work = run_workers(&queue, WORKERS, move |key: ObjectKey| {
+    let stop = context.stop.clone();
+    until_stopped(&queue, WORKERS, &stop, move |key: ObjectKey| {
         let (requests, context) = (requests.clone(), context.clone());
         async move {
             let Some(request) = requests.get(&key) else {
@@ -42,11 +43,8 @@ pub async fn approve(context: Context) {
                 .await
                 .with_context(|| format!("approving the request {key}"))
         }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        ended.shutdown();
-    });
+    })
+    .await;
 }
 
 async fn decide(context: &Context, request: &SigningRequest) -> anyhow::Result<Next> {

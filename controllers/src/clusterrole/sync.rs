@@ -2,11 +2,12 @@
 
 use super::plan::{ClusterRole, plan};
 use crate::context::Context;
+use crate::work::until_stopped;
 use anyhow::Context as _;
 use machinery::cache::Cache;
 use machinery::meta::ObjectKey;
 use machinery::meta::resources::CLUSTER_ROLES;
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -29,7 +30,7 @@ pub async fn run(context: Context) {
         }
     });
     let client = context.client.clone();
-    let work = run_workers(&queue, WORKERS, move |key: ObjectKey| {
+    until_stopped(&queue, WORKERS, &context.stop, move |key: ObjectKey| {
         let (roles, client) = (roles.clone(), client.clone());
         async move {
             let Some(rules) = roles.get(&key).and_then(|role| plan(&role, &roles.list())) else {
@@ -43,9 +44,6 @@ pub async fn run(context: Context) {
                 .with_context(|| format!("aggregating ClusterRole {key}"))?;
             Ok(Next::Done)
         }
-    });
-    tokio::join!(work, async {
-        context.stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }

@@ -6,11 +6,12 @@ use crate::caches::BY_NAMESPACE;
 use crate::context::Context;
 use crate::endpointslice::trigger::Triggers;
 use crate::pods::reason;
+use crate::work::until_stopped;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, DeleteOptions};
 use machinery::meta::resources::ENDPOINTS;
 use machinery::meta::{ObjectKey, ObjectRef, PartialObject};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -57,14 +58,11 @@ pub async fn run(context: Context) {
     controller.subscribe();
     let workers = controller.context.config.concurrent_endpoint_syncs;
     let (stop, queue) = (controller.context.stop.clone(), controller.queue.clone());
-    let work = run_workers(&queue, workers, move |key| {
+    until_stopped(&queue, workers, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 /// Whether a pod changed in a way that Endpoints show.

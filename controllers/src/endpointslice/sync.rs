@@ -7,12 +7,13 @@ use crate::api::{EndpointSlice, Node, Object, Pod, Service};
 use crate::caches::{BY_NAMESPACE, BY_SERVICE};
 use crate::context::Context;
 use crate::pods::reason;
+use crate::work::until_stopped;
 use jiff::Timestamp;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, DeleteOptions};
 use machinery::meta::resources::{ENDPOINT_SLICES, SERVICES};
 use machinery::meta::{ObjectKey, ObjectMeta, ObjectRef, PartialObject};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
@@ -61,14 +62,11 @@ pub async fn run(context: Context) {
     let workers = controller.context.config.concurrent_service_endpoint_syncs;
     let stop = controller.context.stop.clone();
     let queue = controller.queue.clone();
-    let work = run_workers(&queue, workers, move |key| {
+    until_stopped(&queue, workers, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {

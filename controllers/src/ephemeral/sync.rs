@@ -4,10 +4,11 @@ use crate::api::{Claim, ClaimSource, Pod};
 use crate::caches::BY_CLAIM;
 use crate::context::Context;
 use crate::pods::reason;
+use crate::work::until_stopped;
 use machinery::cache::{Cache, Event};
 use machinery::meta::resources::{PERSISTENT_VOLUME_CLAIMS, PODS};
 use machinery::meta::{ObjectKey, ObjectRef, OwnerRef};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -45,14 +46,11 @@ pub async fn run(context: Context) {
         }
     });
     let this = controller.clone();
-    let work = run_workers(&controller.queue, WORKERS, move |key| {
+    until_stopped(&controller.queue, WORKERS, &controller.context.stop, move |key| {
         let this = this.clone();
         async move { this.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        controller.context.stop.cancelled().await;
-        controller.queue.shutdown();
-    });
+    })
+    .await;
 }
 
 /// The claim of one volume of the pod.

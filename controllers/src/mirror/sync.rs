@@ -5,11 +5,12 @@ use crate::api::{EndpointSlice, Endpoints, Object, Service};
 use crate::caches::BY_SERVICE;
 use crate::context::Context;
 use crate::endpointslice::tracker::Tracker;
+use crate::work::until_stopped;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, DeleteOptions};
 use machinery::meta::resources::{ENDPOINT_SLICES, ENDPOINTS};
 use machinery::meta::{ObjectKey, ObjectRef, PartialObject};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,14 +47,11 @@ pub async fn run(context: Context) {
     );
     controller.subscribe();
     let this = controller.clone();
-    let work = run_workers(&controller.queue, WORKERS, move |key| {
+    until_stopped(&controller.queue, WORKERS, &controller.context.stop, move |key| {
         let this = this.clone();
         async move { this.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        controller.context.stop.cancelled().await;
-        controller.queue.shutdown();
-    });
+    })
+    .await;
 }
 
 fn is_ours(slice: &EndpointSlice) -> bool {

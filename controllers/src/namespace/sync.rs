@@ -6,13 +6,14 @@ use crate::api::{Namespace, NamespacePhase, NamespaceSpec, NamespaceStatus, Obje
 use crate::caches::BY_NAMESPACE;
 use crate::context::Context;
 use crate::pods::reason;
+use crate::work::until_stopped;
 use futures::StreamExt;
 use jiff::Timestamp;
 use machinery::cache::{Cache, Event};
 use machinery::client::ApiError;
 use machinery::meta::resources::NAMESPACES;
 use machinery::meta::{Istr, ObjectKey, Time};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,14 +48,11 @@ pub async fn run(context: Context) {
     controller.subscribe();
     let workers = controller.context.config.concurrent_namespace_syncs;
     let (stop, queue) = (controller.context.stop.clone(), controller.queue.clone());
-    let work = run_workers(&queue, workers, move |key| {
+    until_stopped(&queue, workers, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {

@@ -5,11 +5,12 @@ use super::plan::Ledger;
 use super::settings;
 use crate::api::Node;
 use crate::context::Context;
+use crate::work::until_stopped;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, PatchKind};
 use machinery::meta::resources::NODES;
 use machinery::meta::{ObjectKey, ObjectRef};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use parking_lot::Mutex;
 use serde_json::json;
 use std::sync::Arc;
@@ -49,14 +50,11 @@ pub async fn run(context: Context) {
     }
     controller.subscribe();
     let queue = controller.queue.clone();
-    let work = run_workers(&queue, WORKERS, move |key| {
+    until_stopped(&queue, WORKERS, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {

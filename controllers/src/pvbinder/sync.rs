@@ -7,12 +7,13 @@ use crate::api::{Claim, Pod, StorageClass, Volume};
 use crate::caches::BY_CLAIM;
 use crate::context::Context;
 use crate::rewrite;
+use crate::work::until_stopped;
 use anyhow::Context as _;
 use machinery::cache::{Cache, Event};
 use machinery::client::ApiError;
 use machinery::meta::resources::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES};
 use machinery::meta::{ObjectKey, ObjectMeta, ObjectRef};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ pub async fn run(context: Context) {
     );
     controller.subscribe();
     let this = controller.clone();
-    let work = run_workers(&controller.queue, 1, move |item| {
+    until_stopped(&controller.queue, 1, &controller.context.stop, move |item| {
         let this = this.clone();
         async move {
             match &item {
@@ -72,11 +73,8 @@ pub async fn run(context: Context) {
                 Item::Volume(key) => this.sync_volume(key).await,
             }
         }
-    });
-    tokio::join!(work, async {
-        controller.context.stop.cancelled().await;
-        controller.queue.shutdown();
-    });
+    })
+    .await;
 }
 
 fn annotate(object: &mut Value, key: &str, value: &str) {

@@ -4,13 +4,14 @@ use super::plan::{FINALIZER, Question, UNUSED, holds, questions, refers, unused}
 use crate::api::{Claim, ConditionStatus, Pod};
 use crate::caches::BY_CLAIM;
 use crate::context::Context;
+use crate::work::until_stopped;
 use crate::{protection, rewrite};
 use anyhow::Context as _;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, ListOptions};
 use machinery::meta::resources::{PERSISTENT_VOLUME_CLAIMS, PODS};
 use machinery::meta::{ObjectKey, ObjectMeta, Time};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -34,14 +35,11 @@ pub async fn run(context: Context) {
     tokio::join!(controller.claims.synced(), controller.pods.synced());
     controller.subscribe();
     let this = controller.clone();
-    let work = run_workers(&controller.queue, WORKERS, move |key| {
+    until_stopped(&controller.queue, WORKERS, &controller.context.stop, move |key| {
         let this = this.clone();
         async move { this.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        controller.context.stop.cancelled().await;
-        controller.queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {

@@ -2,11 +2,12 @@
 
 use super::plan::{self, ConfigMap, DESCRIPTION, DESCRIPTION_TEXT, KEY, NAME, Write};
 use crate::context::Context;
+use crate::work::until_stopped;
 use machinery::cache::{Cache, Event};
 use machinery::client::Source;
 use machinery::meta::resources::CONFIG_MAPS;
 use machinery::meta::{Istr, ObjectKey};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::de::IgnoredAny;
 use serde_json::json;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub async fn run(context: Context) {
         }
     });
     tokio::join!(namespaces.synced(), maps.synced());
-    let (stop, ended) = (context.stop.clone(), queue.clone());
-    let work = run_workers(&queue, 1, move |name: Istr| {
+    let stop = context.stop.clone();
+    until_stopped(&queue, 1, &stop, move |name: Istr| {
         let (context, namespaces, maps, authority) = (
             context.clone(),
             namespaces.clone(),
@@ -80,11 +81,8 @@ pub async fn run(context: Context) {
                 _ => Ok(Next::Done),
             }
         }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        ended.shutdown();
-    });
+    })
+    .await;
 }
 
 /// The authority of `--root-ca-file`, or the one that we trust ourselves.

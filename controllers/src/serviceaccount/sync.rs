@@ -2,10 +2,11 @@
 
 use super::plan;
 use crate::context::Context;
+use crate::work::until_stopped;
 use machinery::cache::Event;
 use machinery::meta::resources::SERVICE_ACCOUNTS;
 use machinery::meta::{Istr, ObjectKey};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -29,8 +30,8 @@ pub async fn run(context: Context) {
         }
     });
     tokio::join!(namespaces.synced(), accounts.synced());
-    let (stop, ended) = (context.stop.clone(), queue.clone());
-    let work = run_workers(&queue, 1, move |name: Istr| {
+    let stop = context.stop.clone();
+    until_stopped(&queue, 1, &stop, move |name: Istr| {
         let (context, namespaces, accounts) = (context.clone(), namespaces.clone(), accounts.clone());
         async move {
             let Some(namespace) = namespaces.get(&ObjectKey::cluster(&name)) else {
@@ -51,9 +52,6 @@ pub async fn run(context: Context) {
             }
             Ok(Next::Done)
         }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        ended.shutdown();
-    });
+    })
+    .await;
 }

@@ -3,13 +3,14 @@
 use super::plan::time_left;
 use crate::api::Job;
 use crate::context::Context;
+use crate::work::until_stopped;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use machinery::cache::Cache;
 use machinery::client::{Client, DeleteOptions, Propagation};
 use machinery::meta::ObjectKey;
 use machinery::meta::resources::JOBS;
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 
 /// Runs until the context is stopped.
 pub async fn run(context: Context) {
@@ -25,14 +26,11 @@ pub async fn run(context: Context) {
     jobs.synced().await;
     let (client, stop) = (context.client.clone(), context.stop.clone());
     let workers = context.config.concurrent_ttl_after_finished_syncs;
-    let work = run_workers(&queue, workers, move |key| {
+    until_stopped(&queue, workers, &stop, move |key| {
         let (client, jobs) = (client.clone(), jobs.clone());
         async move { sync(&client, &jobs, &key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 async fn sync(client: &Client, jobs: &Cache<Job>, key: &ObjectKey) -> anyhow::Result<Next> {

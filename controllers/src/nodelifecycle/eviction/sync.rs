@@ -7,11 +7,12 @@ use crate::api::{Node, Pod};
 use crate::caches::BY_NODE;
 use crate::context::Context;
 use crate::disruption;
+use crate::work::until_stopped;
 use machinery::cache::{Cache, Event};
 use machinery::client::{ApiError, DeleteOptions, PatchKind};
 use machinery::meta::resources::PODS;
 use machinery::meta::{ObjectKey, ObjectRef, Time};
-use machinery::queue::{Next, Queue, run_workers};
+use machinery::queue::{Next, Queue};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,14 +39,11 @@ pub async fn run(context: Context) {
     tokio::join!(controller.nodes.synced(), controller.pods.synced());
     controller.subscribe();
     let (stop, queue) = (controller.context.stop.clone(), controller.queue.clone());
-    let work = run_workers(&queue, WORKERS, move |key| {
+    until_stopped(&queue, WORKERS, &stop, move |key| {
         let controller = controller.clone();
         async move { controller.sync(&key).await }
-    });
-    tokio::join!(work, async {
-        stop.cancelled().await;
-        queue.shutdown();
-    });
+    })
+    .await;
 }
 
 impl Controller {
