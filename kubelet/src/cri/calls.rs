@@ -31,6 +31,13 @@ macro_rules! call {
     }};
 }
 
+/// A call that makes processes come or go waits for its turn.
+macro_rules! heavy {
+    ($self:ident, $($call:tt)*) => {
+        $self.pace().take(async { call!($self, $($call)*) }).await
+    };
+}
+
 impl Runtime {
     /// The version handshake.
     ///
@@ -163,7 +170,7 @@ impl Runtime {
             runtime_handler: handler.to_owned(),
         };
         let deadline = self.deadline().map(|d| d * 2);
-        call!(self, service.run_pod_sandbox(request), deadline).map(|r| r.pod_sandbox_id)
+        heavy!(self, service.run_pod_sandbox(request), deadline).map(|r| r.pod_sandbox_id)
     }
 
     /// Stops a sandbox and what runs in it.
@@ -174,7 +181,7 @@ impl Runtime {
         let request = api::StopPodSandboxRequest {
             pod_sandbox_id: id.to_owned(),
         };
-        gone_is_fine(call!(self, service.stop_pod_sandbox(request), self.deadline()))
+        gone_is_fine(heavy!(self, service.stop_pod_sandbox(request), self.deadline()))
     }
 
     /// Removes a sandbox and its containers.
@@ -185,7 +192,7 @@ impl Runtime {
         let request = api::RemovePodSandboxRequest {
             pod_sandbox_id: id.to_owned(),
         };
-        gone_is_fine(call!(self, service.remove_pod_sandbox(request), self.deadline()))
+        gone_is_fine(heavy!(self, service.remove_pod_sandbox(request), self.deadline()))
     }
 
     /// Makes a container; its id.
@@ -203,7 +210,7 @@ impl Runtime {
             config: Some(config),
             sandbox_config: Some(sandbox_config),
         };
-        call!(self, service.create_container(request), self.deadline()).map(|r| r.container_id)
+        heavy!(self, service.create_container(request), self.deadline()).map(|r| r.container_id)
     }
 
     /// Starts a container.
@@ -214,7 +221,7 @@ impl Runtime {
         let request = api::StartContainerRequest {
             container_id: id.to_owned(),
         };
-        call!(self, service.start_container(request), self.deadline()).map(drop)
+        heavy!(self, service.start_container(request), self.deadline()).map(drop)
     }
 
     /// Stops a container: SIGTERM, and after `grace` seconds SIGKILL. Returns when it has ended.
@@ -239,7 +246,7 @@ impl Runtime {
         let request = api::RemoveContainerRequest {
             container_id: id.to_owned(),
         };
-        gone_is_fine(call!(self, service.remove_container(request), self.deadline()))
+        gone_is_fine(heavy!(self, service.remove_container(request), self.deadline()))
     }
 
     /// Sets a running container's resources.

@@ -8,6 +8,8 @@ use k8s_cri::v1::image_service_client::ImageServiceClient;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
+use super::pace::Pace;
+
 /// A call to the runtime that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CriError {
@@ -67,6 +69,7 @@ pub struct Runtime {
     socket: Arc<Path>,
     channel: Channel,
     deadline: std::time::Duration,
+    pace: Pace,
 }
 
 impl Runtime {
@@ -93,6 +96,7 @@ impl Runtime {
             socket,
             channel,
             deadline: std::time::Duration::from_secs(120),
+            pace: Pace::new(std::thread::available_parallelism().map_or(1, usize::from)),
         })
     }
 
@@ -105,6 +109,10 @@ impl Runtime {
 
     pub(super) fn deadline(&self) -> Option<std::time::Duration> {
         Some(self.deadline)
+    }
+
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The socket's path.

@@ -15,6 +15,7 @@ pub mod limits;
 mod metrics;
 pub mod namespaces;
 pub mod observe;
+mod pace;
 pub mod sandbox;
 pub mod security;
 
