@@ -13,6 +13,7 @@ pub mod document;
 pub mod flags;
 pub mod gates;
 pub mod logging;
+mod memory;
 pub mod runtime;
 pub mod secure;
 pub mod serving;

@@ -1,9 +1,11 @@
 //! From `main` to an async body and back to an exit code.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use super::flags::Exit;
+use super::memory::{self, GiveBack};
 
 /// How many worker threads a component runs on.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +21,20 @@ pub enum Threads {
 /// # Errors
 /// The runtime could not be made, or the body failed.
 pub fn block_on<F: Future<Output = anyhow::Result<()>>>(threads: Threads, body: F) -> anyhow::Result<()> {
-    let runtime = match threads {
-        Threads::Current => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?,
-        Threads::Workers(count) => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(count)
-            .enable_all()
-            .build()?,
+    memory::one_heap();
+    let mut builder = match threads {
+        Threads::Current => tokio::runtime::Builder::new_current_thread(),
+        Threads::Workers(count) => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(count);
+            builder
+        }
     };
+    let memory = GiveBack::default();
+    let runtime = builder
+        .enable_all()
+        .on_thread_park(move || memory.idle())
+        .build()?;
     let result = runtime.block_on(body);
     // Tasks that still hang on a file or a lookup must not hold the process up.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -43,6 +50,7 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
         exit.print();
         return ExitCode::from(exit.code);
     }
-    eprintln!("error: {error:#}");
+    // Where these words go may be full or gone.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
     ExitCode::FAILURE
 }
