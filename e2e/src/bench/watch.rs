@@ -56,8 +56,10 @@ pub struct Watch<T> {
     reader: JoinHandle<Result<()>>,
 }
 
-/// A watch that ends more often will not get better.
+/// A watch that ends more often, each time after less than [`LIFE`], will not get better.
 const TRIES: u32 = 10;
+const LIFE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
@@ -102,16 +104,19 @@ impl<T: DeserializeOwned + Send + 'static> Watch<T> {
         let (client, resource) = (client.clone(), resource.clone());
         let (namespace, options) = (namespace.to_owned(), options.clone());
         let reader = tokio::spawn(async move {
-            for tried in 1.. {
-                match read(body, &sender).await {
-                    Ok(false) => break,
+            let mut tried = 0;
+            loop {
+                let begun = Instant::now();
+                let ended = read(body, &sender).await;
+                tried = if begun.elapsed() < LIFE { tried + 1 } else { 1 };
+                match ended {
+                    Ok(false) => return Ok(()),
                     Err(error) if tried >= TRIES => return Err(error),
                     Ok(true) if tried >= TRIES => bail!("the API server ended a watch {tried} times"),
-                    Ok(true) | Err(_) => {}
+                    Ok(true) | Err(_) => tokio::time::sleep(PAUSE).await,
                 }
                 body = open(&client, &resource, &namespace, &options).await?;
             }
-            Ok(())
         });
         Ok(Self { events, reader })
     }

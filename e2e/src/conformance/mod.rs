@@ -25,6 +25,7 @@ mod process;
 mod progress;
 mod queue;
 mod record;
+mod room;
 mod run;
 mod select;
 mod summary;

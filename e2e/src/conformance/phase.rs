@@ -17,6 +17,7 @@ use super::process::{self, Share, Site, Suite};
 use super::progress::{Show, Standing};
 use super::queue::{Process, Queue, Verdict};
 use super::record::{Journal, Outcome, Record};
+use super::room;
 use super::summary::Tally;
 use crate::logs;
 
@@ -42,6 +43,8 @@ pub(super) struct Run {
     pub(super) since: Instant,
     pub(super) show: Show,
     pub(super) end: Box<dyn Fn() -> Result<()>>,
+    /// Folders on the disks that are written to.
+    pub(super) disks: Vec<PathBuf>,
 }
 
 /// How a part ended.
@@ -153,6 +156,7 @@ impl Phase<'_> {
                 _ = interrupt.recv() => self.interrupt()?,
                 _ = terminate.recv() => self.interrupt()?,
                 _ = tick.tick() => {
+                    self.run.disks.iter().try_for_each(|folder| room::check(folder))?;
                     let standing = self.standing();
                     self.run.show.standing(&standing);
                     if self.interrupted.is_some_and(|since| since.elapsed() > GRACE) {

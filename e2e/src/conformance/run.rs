@@ -130,6 +130,10 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
         after: Vec::new(),
         since: Instant::now(),
         show: Show::new(),
+        disks: vec![
+            request.place.folder().to_owned(),
+            request.site.folder.root().to_owned(),
+        ],
         end: Box::new(move || sweep::end(&folder)),
     };
     let ending = runtime.block_on(all(&mut run, &plan));

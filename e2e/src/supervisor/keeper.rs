@@ -120,13 +120,19 @@ fn keep(shared: &Shared, machine: u32, changed: &impl Fn(&str, Option<u32>)) -> 
                 return Ok(());
             }
             logs::note(&program.log, &format!("starting {}", program.argv.join(" ")));
-            let child = launch::spawn(machine, program)?;
-            now.pid = Some(child.id());
-            now.starts += 1;
-            drop(now);
-            changed(&program.instance, Some(child.id()));
-            let exit = wait(shared, child)?;
-            logs::note(&program.log, &exit);
+            match launch::spawn(machine, program) {
+                Ok(child) => {
+                    now.pid = Some(child.id());
+                    now.starts += 1;
+                    drop(now);
+                    changed(&program.instance, Some(child.id()));
+                    let exit = wait(shared, child)?;
+                    logs::note(&program.log, &exit);
+                }
+                Err(error) if now.starts == 0 => return Err(error),
+                // It could be started before: what is in the way, a full disk say, may pass.
+                Err(error) => now.last_exit = Some(format!("not started: {error:#}")),
+            }
         }
         changed(&program.instance, None);
         let pause = backoff.after(since.elapsed());
