@@ -25,12 +25,8 @@ pub struct Pace {
 impl Pace {
     /// For a machine with so many processors.
     pub fn new(processors: usize) -> Self {
-        let per = std::env::var("PACE")
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(4);
         Self {
-            turns: Arc::new(Semaphore::new(per * processors.max(1))),
+            turns: Arc::new(Semaphore::new(PER_PROCESSOR * processors.max(1))),
             longest: LONGEST,
         }
     }
