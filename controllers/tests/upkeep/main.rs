@@ -23,6 +23,7 @@ use machinery::events::Recorder;
 use machinery::meta::Resource;
 use machinery::meta::resources::{CORE_EVENTS, NAMESPACES};
 use machinery::testing::ApiServer;
+use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -40,17 +41,22 @@ macro_rules! server {
 }
 use server;
 
-/// Controllers that run until this is dropped.
+/// Two controllers of a kind on one API server would do everything twice.
+static TURN: ReentrantMutex<()> = ReentrantMutex::new(());
+
+/// Controllers that run until this is dropped: no others do meanwhile.
 struct Running {
     client: Client,
     caches: Arc<Caches>,
     config: Arc<Config>,
     stop: CancellationToken,
     _guard: DropGuard,
+    _turn: ReentrantMutexGuard<'static, ()>,
 }
 
 impl Running {
     fn new(server: &ApiServer, config: Config) -> Self {
+        let turn = TURN.lock();
         let (client, stop) = (server.client(), CancellationToken::new());
         let caches = Arc::new(Caches::new(&client, &stop));
         Self {
@@ -59,6 +65,7 @@ impl Running {
             config: Arc::new(config),
             _guard: stop.clone().drop_guard(),
             stop,
+            _turn: turn,
         }
     }
 
