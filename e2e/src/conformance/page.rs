@@ -82,15 +82,25 @@ fn text(results: &[Results], causes: &str) -> String {
         let _ = write!(text, " {} |", cell.as_deref().unwrap_or("-"));
     }
     text.push('\n');
-    for (name, count) in [("when", 0), ("commit", 1)] {
+    let last = |results: &Results| {
+        let at = results.tests.iter().map(|record| record.at.as_str()).max();
+        at.map_or("", |at| at.get(..10).unwrap_or(at)).to_owned()
+    };
+    let commits = |results: &Results| {
+        let all: BTreeSet<&str> = results
+            .tests
+            .iter()
+            .map(|record| record.commit.as_str())
+            .collect();
+        all.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    for (name, cell) in [
+        ("when", &last as &dyn Fn(&Results) -> String),
+        ("commit", &commits),
+    ] {
         let _ = write!(text, "| {name} |");
         for results in results {
-            let last = results.tests.iter().max_by(|a, b| a.at.cmp(&b.at));
-            let cell = last.map_or("", |record| match count {
-                0 => record.at.get(..10).unwrap_or(&record.at),
-                _ => &record.commit,
-            });
-            let _ = write!(text, " {cell} |");
+            let _ = write!(text, " {} |", cell(results));
         }
         text.push('\n');
     }
