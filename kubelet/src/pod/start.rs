@@ -98,12 +98,12 @@ pub async fn start(
     let volume_images = volume_images(shared, place, spec).await.map_err(missing)?;
 
     let logs = shared.node.paths.pod_log(pod.namespace(), pod.name(), pod.uid());
-    let earlier = Earlier::of(seen.latest(&spec.name));
-    if let Earlier::Unstarted { id, sandbox, .. } = &earlier {
-        clear(shared, id, sandbox).await?;
+    let latest = seen.latest(&spec.name);
+    if let Some(unstarted) = latest.filter(|last| last.state == RunState::Created) {
+        clear(shared, unstarted).await?;
     }
-    let restart_count = earlier
-        .restarts()
+    let restart_count = latest
+        .map(restarts_after)
         .unwrap_or_else(|| files::restarts_by_logs(&logs.join(&spec.name)));
     let config_error = |message: String| fail("CreateContainerConfigError", message);
     let target = target(pod, which, seen).map_err(config_error)?;
@@ -148,52 +148,18 @@ pub async fn start(
     Ok(id)
 }
 
-/// The attempt before the one that is to be made now.
-#[derive(Debug, PartialEq, Eq)]
-enum Earlier {
-    /// The runtime knows of none.
-    None,
-    /// It ran, or tried to.
-    Ended { restarts: u32 },
-    /// It was made and never started, as when a kubelet dies in between: it was no attempt yet, and makes room for one.
-    Unstarted {
-        id: Arc<str>,
-        sandbox: Arc<str>,
-        restarts: u32,
-    },
-}
-
-impl Earlier {
-    fn of(latest: Option<&Container>) -> Self {
-        match latest {
-            None => Self::None,
-            Some(last) if last.state == RunState::Created => Self::Unstarted {
-                id: Arc::clone(&last.id),
-                sandbox: Arc::clone(&last.sandbox),
-                restarts: last.restart_count,
-            },
-            Some(last) => Self::Ended {
-                restarts: last.restart_count,
-            },
-        }
-    }
-
-    /// The restarts before the next attempt, if the runtime can tell.
-    fn restarts(&self) -> Option<u32> {
-        match self {
-            Self::None => None,
-            Self::Ended { restarts } => Some(restarts + 1),
-            Self::Unstarted { restarts, .. } => Some(*restarts),
-        }
-    }
+/// The restarts before the attempt after this one. One that was made and never started, as when a kubelet dies in between, was
+/// no attempt yet.
+fn restarts_after(last: &Container) -> u32 {
+    last.restart_count + u32::from(last.state != RunState::Created)
 }
 
 /// Removes a container that was never started. The start that a kubelet before this one asked for may still be under way.
-async fn clear(shared: &Shared, id: &str, sandbox: &str) -> Result<(), Failed> {
+async fn clear(shared: &Shared, unstarted: &Container) -> Result<(), Failed> {
     const SOON: Duration = Duration::from_millis(200);
-    let cri = &shared.node.cri;
+    let (cri, id) = (&shared.node.cri, &*unstarted.id);
     let remove = async {
-        match observe::read(cri, id, sandbox).await? {
+        match observe::read(cri, id, &unstarted.sandbox).await? {
             Some(now) if now.state != RunState::Created => Ok(false),
             Some(_) => cri.remove_container(id).await.map(|()| true),
             None => Ok(true),
@@ -364,7 +330,7 @@ mod tests {
             (Some(last(RunState::Exited)), Some(3)),
             (Some(last(RunState::Unknown)), Some(3)),
         ] {
-            assert_eq!(Earlier::of(latest.as_ref()).restarts(), want, "{latest:?}");
+            assert_eq!(latest.as_ref().map(restarts_after), want, "{latest:?}");
         }
     }
 }
