@@ -4,7 +4,7 @@ use controllers::config::Config;
 use controllers::flags::PROGRAM;
 use controllers::manager;
 use machinery::component::logging::Logging;
-use machinery::component::runtime::{Threads, block_on, exit};
+use machinery::component::runtime::{block_on, exit};
 use machinery::component::secure::Secure;
 use std::process::ExitCode;
 
@@ -24,5 +24,5 @@ fn run() -> anyhow::Result<()> {
     let config = Config::from_flags(&flags)?;
     manager::check(&config)?;
     let secure = Secure::from_flags(&flags, PORT)?;
-    block_on(Threads::Current, manager::run(config, secure))
+    block_on(manager::run(config, secure))
 }

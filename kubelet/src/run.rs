@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use machinery::client::{Client, Config, Limits as Pace};
 use machinery::component::flags::Flags;
 use machinery::component::logging::{LogFormat, Logging};
-use machinery::component::runtime::{Threads, block_on};
+use machinery::component::runtime::block_on;
 use machinery::component::shutdown;
 use machinery::events::Recorder;
 use tokio::sync::{mpsc, watch};
@@ -57,7 +57,7 @@ pub fn main() -> Result<()> {
     for warning in flags.warnings() {
         warn!("{warning}");
     }
-    block_on(Threads::Current, run(flags, loaded))
+    block_on(run(flags, loaded))
 }
 
 async fn run(flags: Flags, loaded: Loaded) -> Result<()> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use machinery::client::{self, Client};
 use machinery::component::flags::Flags;
 use machinery::component::logging::{LogFormat, Logging};
-use machinery::component::runtime::{Threads, block_on};
+use machinery::component::runtime::block_on;
 use machinery::component::shutdown::on_signal;
 use machinery::events::{EventType, Recorder};
 use machinery::meta::ObjectRef;
@@ -54,7 +54,7 @@ pub fn main() -> anyhow::Result<()> {
     }
     let client = client_config(&config, &flags)?;
     let configz = configz(&file);
-    block_on(Threads::Current, serve(config, client, configz))
+    block_on(serve(config, client, configz))
 }
 
 fn load(flags: &Flags) -> anyhow::Result<File> {

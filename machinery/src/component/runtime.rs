@@ -7,31 +7,14 @@ use std::process::ExitCode;
 use super::flags::Exit;
 use super::memory::{self, GiveBack};
 
-/// How many worker threads a component runs on.
-#[derive(Clone, Copy, Debug)]
-pub enum Threads {
-    /// The main thread does everything: the smallest footprint.
-    Current,
-    /// So many workers beside it.
-    Workers(usize),
-}
-
-/// Runs `body` to its end on a runtime of its own.
+/// Runs `body` to its end on a runtime of its own, whose one thread does everything: the smallest footprint.
 ///
 /// # Errors
 /// The runtime could not be made, or the body failed.
-pub fn block_on<F: Future<Output = anyhow::Result<()>>>(threads: Threads, body: F) -> anyhow::Result<()> {
+pub fn block_on<F: Future<Output = anyhow::Result<()>>>(body: F) -> anyhow::Result<()> {
     memory::one_heap();
-    let mut builder = match threads {
-        Threads::Current => tokio::runtime::Builder::new_current_thread(),
-        Threads::Workers(count) => {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(count);
-            builder
-        }
-    };
     let memory = GiveBack::default();
-    let runtime = builder
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .on_thread_park(move || memory.idle())
         .build()?;

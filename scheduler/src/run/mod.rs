@@ -22,7 +22,7 @@ use anyhow::Context;
 use machinery::client::{Client, Config};
 use machinery::component::flags::Flags;
 use machinery::component::logging::Logging;
-use machinery::component::runtime::{self, Threads};
+use machinery::component::runtime;
 use machinery::component::secure::Secure;
 use machinery::component::serving::{self, Health};
 use machinery::component::shutdown;
@@ -58,7 +58,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
             return ExitCode::from(exit.code);
         }
     };
-    runtime::exit(runtime::block_on(Threads::Current, start(flags, registry)))
+    runtime::exit(runtime::block_on(start(flags, registry)))
 }
 
 async fn start(flags: Flags, mut registry: Registry) -> anyhow::Result<()> {
