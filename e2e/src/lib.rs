@@ -22,6 +22,7 @@ pub mod machine;
 pub mod pki;
 pub mod places;
 pub mod plan;
+pub mod print;
 pub mod registry;
 pub mod rig;
 pub mod soak;

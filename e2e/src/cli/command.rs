@@ -18,6 +18,7 @@ use crate::machine::{launch, preflight};
 use crate::places;
 use crate::plan::choice::{Component, Use};
 use crate::plan::site::{Folder, Site};
+use crate::print::print;
 use crate::soak;
 use crate::state::{State, replace};
 use crate::supervisor::record::supervisor;
@@ -110,10 +111,8 @@ fn make(folder: Folder, nodes: u8, uses: Vec<Use>, bin_dir: Option<PathBuf>) -> 
     };
     let state = runtime()?.block_on(up::up(&options, Progress::new()))?;
     let here = std::env::current_dir().unwrap_or_default();
-    println!();
-    status::show_nodes(&options.site.folder)?;
-    print!("{}", up::guide(&options.site, &options.rig, &state, &here));
-    Ok(())
+    let guide = up::guide(&options.site, &options.rig, &state, &here);
+    print(&format!("\n{}{guide}", status::nodes(&options.site.folder)?))
 }
 
 fn bench(folder: Folder, args: Bench) -> Result<()> {

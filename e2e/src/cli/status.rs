@@ -1,5 +1,6 @@
 //! `rig status`: a line a program.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -9,6 +10,7 @@ use kube::api::{Api, ListParams};
 use super::command::runtime;
 use crate::machine::process::Usage;
 use crate::plan::site::Folder;
+use crate::print::print;
 use crate::state::State;
 use crate::supervisor::client::Supervisor;
 use crate::supervisor::protocol::ProgramStatus;
@@ -16,32 +18,31 @@ use crate::supervisor::protocol::ProgramStatus;
 pub fn show(folder: &Folder) -> Result<()> {
     let state = State::expect(folder)?;
     let programs = Supervisor::connect(folder)?.programs()?;
-    println!(
-        "{:<26} {:<9} {:>8} {:>8} {:>8} {:>6}  LAST EXIT",
+    let mut text = format!(
+        "{:<26} {:<9} {:>8} {:>8} {:>8} {:>6}  LAST EXIT\n",
         "PROGRAM", "OF", "PID", "RSS", "CPU", "STARTS"
     );
     for program in &programs {
-        println!("{}", line(program, &state, &folder.upstream()));
+        writeln!(text, "{}", line(program, &state, &folder.upstream()))?;
     }
-    println!();
-    show_nodes(folder)?;
-    println!("\nkubeconfig: {}", folder.kubeconfig().display());
-    Ok(())
+    writeln!(text, "\n{}", nodes(folder)?)?;
+    writeln!(text, "kubeconfig: {}", folder.kubeconfig().display())?;
+    print(&text)
 }
 
 /// A line a node.
-pub fn show_nodes(folder: &Folder) -> Result<()> {
-    println!(
-        "{:<8} {:<7} {:<22} {:<12} PODS IN",
+pub fn nodes(folder: &Folder) -> Result<String> {
+    let mut text = format!(
+        "{:<8} {:<7} {:<22} {:<12} PODS IN\n",
         "NODE", "READY", "KUBELET", "ADDRESS"
     );
-    for node in runtime()?.block_on(nodes(folder))? {
-        println!("{}", node_line(&node));
+    for node in runtime()?.block_on(listed(folder))? {
+        writeln!(text, "{}", node_line(&node))?;
     }
-    Ok(())
+    Ok(text)
 }
 
-async fn nodes(folder: &Folder) -> Result<Vec<Node>> {
+async fn listed(folder: &Folder) -> Result<Vec<Node>> {
     let nodes: Api<Node> = Api::all(crate::cluster::client(&folder.kubeconfig()).await?);
     Ok(nodes
         .list(&ListParams::default())

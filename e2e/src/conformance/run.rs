@@ -23,6 +23,7 @@ use crate::machine::cgroup::Hierarchies;
 use crate::plan::address::CONTROL_PLANE;
 use crate::plan::choice::{Choices, Use};
 use crate::plan::site::Site;
+use crate::print::print;
 use crate::supervisor::record::supervisor;
 
 /// What is asked for.
@@ -83,9 +84,8 @@ pub fn run(mut request: Request, runtime: &tokio::runtime::Runtime) -> Result<Ou
     let measured = results.seconds();
     let plan = select::plan(&catalogue.tests, &request.selection, &done, &measured);
     if request.dry {
-        for test in plan.parallel.iter().chain(&plan.serial) {
-            println!("{}", test.name);
-        }
+        let tests = plan.parallel.iter().chain(&plan.serial);
+        print(&tests.map(|test| format!("{}\n", test.name)).collect::<String>())?;
         return Ok(Outcome::Good);
     }
     announce(&of, &plan, &done);

@@ -40,11 +40,12 @@ pub fn kubelet(site: &Site, node: &str) -> String {
         "cgroupRoot": format!("/{}", site.pods_cgroup(node)),
         "failCgroupV1": false,
         "failSwapOn": false,
+        // The disk is the machine's, and a rig's nodes have little on it: how full others made it evicts nobody.
         "evictionHard": {
             "memory.available": "100Mi",
-            "nodefs.available": "1%",
-            "nodefs.inodesFree": "1%",
-            "imagefs.available": "1%",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+            "imagefs.available": "0%",
         },
         "imageGCHighThresholdPercent": 100,
     }))
