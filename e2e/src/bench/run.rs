@@ -35,6 +35,8 @@ pub enum Name {
     Controllers,
     /// The scheduler: 3,000 pods on 1,000 nodes, by kind of constraint.
     Scheduler,
+    /// The scheduler's core alone, in this process: no API.
+    SchedulerCore,
     /// The scheduler: 30,000 pods on 5,000 nodes. Not in `all`: it takes long.
     SchedulerLarge,
     /// All others.
@@ -43,13 +45,14 @@ pub enum Name {
 
 impl Name {
     /// Those of `all`: first those that share a rig.
-    const ORDER: [Self; 6] = [
+    const ORDER: [Self; 7] = [
         Self::Idle,
         Self::Size,
         Self::Pods,
         Self::Proxy,
         Self::Controllers,
         Self::Scheduler,
+        Self::SchedulerCore,
     ];
 
     fn name(self) -> String {
@@ -66,7 +69,7 @@ impl Name {
     const fn budget(self) -> Duration {
         Duration::from_secs(match self {
             Self::Idle => 240,
-            Self::Size => 60,
+            Self::Size | Self::SchedulerCore => 60,
             Self::Pods => 420,
             Self::Proxy | Self::Controllers => 170,
             Self::Scheduler => 400,
@@ -78,7 +81,7 @@ impl Name {
     /// A side that takes longer in one round has failed.
     const fn patience(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Idle | Self::Size => 180,
+            Self::Idle | Self::Size | Self::SchedulerCore => 180,
             Self::Pods => 420,
             Self::Proxy | Self::Controllers => 240,
             Self::Scheduler => 600,
@@ -214,6 +217,7 @@ async fn one(options: &Options, name: Name, progress: Progress) -> Result<Table>
             let plan = scheduler::Plan::scaled(options.scale);
             scheduler::measure(&ours(options)?, plan, rounds, progress).await
         }
+        Name::SchedulerCore => scheduler::measure_core(options.rounds, options.scale),
         Name::SchedulerLarge => {
             let plan = scheduler::Plan::scaled(options.scale);
             scheduler::measure_large(&ours(options)?, plan, rounds, progress).await

@@ -1,10 +1,12 @@
-//! The same pod by bare CRI calls, with no kubelet on the node.
+//! The same pods by bare CRI calls, with no kubelet on the node.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use hyper_util::rt::TokioIo;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
@@ -14,7 +16,7 @@ use k8s_cri::v1::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-use super::{GONE, NODE, ONE, Plan, READY};
+use super::{ALL_GONE, ALL_READY, GONE, NODE, ONE, Plan, READY};
 use crate::assets::Image;
 use crate::bench::table::Table;
 use crate::bench::testbed::Testbed;
@@ -22,28 +24,66 @@ use crate::plan::choice::Component;
 
 type Runtime = RuntimeServiceClient<Channel>;
 
+/// How many pods are worked on at a time.
+const AT_ONCE: usize = 8;
+
+/// What the runtime calls it.
+struct Pod {
+    sandbox: String,
+    container: String,
+}
+
 /// Stops the node's kubelet meanwhile, for it would end what it does not know.
 pub async fn measure(bed: &Testbed, plan: &Plan, table: &mut Table) -> Result<()> {
     let origin = bed.before(Component::Kubelet, NODE);
     let machine = bed.machine(NODE)?;
     let socket = format!("/proc/{machine}/root/run/containerd/containerd.sock");
-    let mut runtime = connect(socket.into()).await?;
+    let runtime = connect(socket.into()).await?;
     bed.stop(Component::Kubelet, NODE)?;
     let parent = format!("/{}/floor", bed.site.pods_cgroup(NODE));
     let outcome = async {
         // The first is the warm-up.
         for number in 0..=plan.singles {
-            let (made, gone) = one(&mut runtime, &parent, number).await?;
+            let (made, gone) = all(&runtime, &parent, number..=number).await?;
             if number > 0 {
                 table.floor(ONE, READY, made);
                 table.floor(ONE, GONE, gone);
             }
         }
+        let (made, gone) = all(&runtime, &parent, 1..=plan.pods).await?;
+        table.floor(&plan.at_once(), ALL_READY, made);
+        table.floor(&plan.at_once(), ALL_GONE, gone);
         Ok(())
     }
     .await;
     bed.start(Component::Kubelet, origin, NODE)?;
     outcome
+}
+
+/// Seconds until all run, and until all are stopped. A few at a time: more only get in each other's way.
+async fn all(runtime: &Runtime, parent: &str, numbers: RangeInclusive<usize>) -> Result<(f64, f64)> {
+    let since = Instant::now();
+    let pods: Vec<Pod> = stream::iter(numbers)
+        .map(|number| start(runtime.clone(), parent, number))
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let made = since.elapsed().as_secs_f64();
+
+    let since = Instant::now();
+    stream::iter(&pods)
+        .map(|pod| stop(runtime.clone(), pod))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    let gone = since.elapsed().as_secs_f64();
+
+    stream::iter(pods)
+        .map(|pod| remove(runtime.clone(), pod))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    Ok((made, gone))
 }
 
 async fn connect(socket: PathBuf) -> Result<Runtime> {
@@ -57,7 +97,7 @@ async fn connect(socket: PathBuf) -> Result<Runtime> {
     Ok(Runtime::new(channel))
 }
 
-async fn one(runtime: &mut Runtime, parent: &str, number: usize) -> Result<(f64, f64)> {
+async fn start(mut runtime: Runtime, parent: &str, number: usize) -> Result<Pod> {
     let sandbox = PodSandboxConfig {
         metadata: Some(PodSandboxMetadata {
             name: format!("floor-{number}"),
@@ -73,12 +113,11 @@ async fn one(runtime: &mut Runtime, parent: &str, number: usize) -> Result<(f64,
         labels: HashMap::new(),
         ..PodSandboxConfig::default()
     };
-    let since = Instant::now();
     let request = RunPodSandboxRequest {
         config: Some(sandbox.clone()),
         runtime_handler: String::new(),
     };
-    let pod_sandbox_id = runtime
+    let sandbox_id = runtime
         .run_pod_sandbox(request)
         .await
         .context("RunPodSandbox")?
@@ -96,7 +135,7 @@ async fn one(runtime: &mut Runtime, parent: &str, number: usize) -> Result<(f64,
         ..ContainerConfig::default()
     };
     let request = CreateContainerRequest {
-        pod_sandbox_id: pod_sandbox_id.clone(),
+        pod_sandbox_id: sandbox_id.clone(),
         config: Some(config),
         sandbox_config: Some(sandbox),
     };
@@ -112,26 +151,35 @@ async fn one(runtime: &mut Runtime, parent: &str, number: usize) -> Result<(f64,
         })
         .await
         .context("StartContainer")?;
-    let made = since.elapsed().as_secs_f64();
+    Ok(Pod {
+        sandbox: sandbox_id,
+        container: container_id,
+    })
+}
 
-    let since = Instant::now();
+async fn stop(mut runtime: Runtime, pod: &Pod) -> Result<()> {
+    let request = StopContainerRequest {
+        container_id: pod.container.clone(),
+        timeout: 1,
+    };
+    runtime.stop_container(request).await.context("StopContainer")?;
+    let request = StopPodSandboxRequest {
+        pod_sandbox_id: pod.sandbox.clone(),
+    };
     runtime
-        .stop_container(StopContainerRequest {
-            container_id,
-            timeout: 1,
-        })
-        .await
-        .context("StopContainer")?;
-    runtime
-        .stop_pod_sandbox(StopPodSandboxRequest {
-            pod_sandbox_id: pod_sandbox_id.clone(),
-        })
+        .stop_pod_sandbox(request)
         .await
         .context("StopPodSandbox")?;
-    let gone = since.elapsed().as_secs_f64();
+    Ok(())
+}
+
+async fn remove(mut runtime: Runtime, pod: Pod) -> Result<()> {
+    let request = RemovePodSandboxRequest {
+        pod_sandbox_id: pod.sandbox,
+    };
     runtime
-        .remove_pod_sandbox(RemovePodSandboxRequest { pod_sandbox_id })
+        .remove_pod_sandbox(request)
         .await
         .context("RemovePodSandbox")?;
-    Ok((made, gone))
+    Ok(())
 }

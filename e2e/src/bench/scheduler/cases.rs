@@ -38,7 +38,15 @@ pub struct Case {
 }
 
 impl Constraint {
-    const fn title(self) -> &'static str {
+    pub const ALL: [Self; 5] = [
+        Self::None,
+        Self::AntiAffinityByHost,
+        Self::AffinityByZone,
+        Self::PreferredAffinityByHost,
+        Self::SpreadOverZones,
+    ];
+
+    pub const fn title(self) -> &'static str {
         match self {
             Self::None => "basic",
             Self::AntiAffinityByHost => "required anti-affinity by host",

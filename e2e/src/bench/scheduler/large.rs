@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Case, Constraint, Field, Plan, RATE, at_least};
+use super::{Case, Constraint, Field, GROWTH, Plan, RATE, at_least, logarithmic};
 use crate::bench::rounds::Rounds;
 use crate::bench::scaled;
-use crate::bench::table::{Better, Table, Target};
+use crate::bench::table::{Better, Table};
 use crate::cluster::progress::Progress;
 
 /// Nodes and pods, small and large.
 const SIZES: [(usize, usize); 2] = [(1000, 6000), (5000, 30_000)];
 const CONSTRAINTS: [Constraint; 2] = [Constraint::None, Constraint::SpreadOverZones];
 const PATIENCE: Duration = Duration::from_secs(600);
-const GROWTH: &str = "CPU a pod, large divided by small";
 const EACH: &str = "its CPU a pod, ms";
 
 /// Measures both sides' programs at both sizes.
@@ -28,8 +27,6 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
             "As above, on {small} and on {large} nodes. A pod's processor time may grow by the logarithm of the nodes."
         ),
     );
-    #[allow(clippy::cast_precision_loss)]
-    let bound = (large as f64).ln() / (small as f64).ln().max(1.0);
     for constraint in CONSTRAINTS {
         for (nodes, pods) in sizes {
             let (better, targets) = at_least(None);
@@ -40,7 +37,7 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
             &title(constraint, pods, nodes),
             GROWTH,
             Better::Lower,
-            &[Target::AtMost(bound)],
+            &[logarithmic(small, large)],
         );
     }
     rounds

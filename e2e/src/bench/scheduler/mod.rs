@@ -7,6 +7,7 @@
 //! Nodes are objects and nothing else. Nothing here would ever call them NotReady, so they stay as they are made.
 
 mod cases;
+mod core;
 mod floor;
 mod large;
 
@@ -26,12 +27,14 @@ use super::watch::{Named, Watch};
 use crate::cluster::progress::Progress;
 use crate::plan::choice::{Component, Origin};
 pub use cases::{Case, Constraint};
+pub use core::measure as measure_core;
 pub use large::measure as measure_large;
 
 const COMPONENT: Component = Component::Scheduler;
 const NAMESPACE: &str = "bench";
 const WARM: &str = "warm";
 const RATE: &str = "pods/s";
+const GROWTH: &str = "CPU a pod, large divided by small";
 
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +192,12 @@ impl Field {
         }
         Ok(())
     }
+}
+
+/// What a pod's processor time may grow by from `small` to `large` clusters.
+#[allow(clippy::cast_precision_loss)]
+fn logarithmic(small: usize, large: usize) -> Target {
+    Target::AtMost((large as f64).ln() / (small as f64).ln().max(1.0))
 }
 
 /// A target of at least this factor.
