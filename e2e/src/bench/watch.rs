@@ -28,6 +28,33 @@ struct Line<T> {
     object: T,
 }
 
+/// What every line tells, whatever its object is.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Versioned,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    resource_version: String,
+}
+
+/// A line of a watch.
+struct Told<T> {
+    /// Where a watch that is started again goes on.
+    version: String,
+    /// `None` for a bookmark.
+    change: Option<(Kind, T)>,
+}
+
 /// A change of one object.
 #[derive(Debug)]
 pub struct Event<T> {
@@ -49,17 +76,18 @@ pub struct Name {
 
 /// A watch that is read all the time, so that no event is heard of late.
 ///
-/// The API server ends a watch whose reader cannot keep up. It is then started again: what there is comes once more as
-/// added, and what went in between is not told.
+/// The API server ends a watch whose reader cannot keep up. It then goes on from where it was. If that is too long ago, it begins
+/// anew: what there is comes once more as added, and what went in between is not told.
 pub struct Watch<T> {
     events: mpsc::UnboundedReceiver<Event<T>>,
     reader: JoinHandle<Result<()>>,
 }
 
-/// A watch that ends more often, each time after less than [`LIFE`], will not get better.
-const TRIES: u32 = 10;
+/// A watch that ends more often in a row, each time after less than [`LIFE`] and without any news, will not get better.
+const TRIES: u32 = 60;
 const LIFE: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(200);
+/// Until a burst of changes, which overran it, is over or has made the API server give watches more room.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl<T> Drop for Watch<T> {
     fn drop(&mut self) {
@@ -67,17 +95,21 @@ impl<T> Drop for Watch<T> {
     }
 }
 
-/// Passes on what a watch tells until it ends; `false` once nobody listens.
+/// Passes on what a watch tells until it ends, and notes how far it was; `false` once nobody listens.
 async fn read<T: DeserializeOwned>(
     mut body: WatchBody,
     sender: &mpsc::UnboundedSender<Event<T>>,
+    version: &mut Option<String>,
 ) -> Result<bool> {
     let mut pending = Vec::new();
     while let Some(piece) = body.next().await.context("reading a watch")? {
         let at = Instant::now();
         pending.extend_from_slice(&piece);
-        for (kind, object) in lines(&mut pending)? {
-            if sender.send(Event { at, kind, object }).is_err() {
+        for told in lines(&mut pending)? {
+            *version = Some(told.version);
+            if let Some((kind, object)) = told.change
+                && sender.send(Event { at, kind, object }).is_err()
+            {
                 return Ok(false);
             }
         }
@@ -95,26 +127,35 @@ impl<T: DeserializeOwned + Send + 'static> Watch<T> {
     ) -> Result<Self> {
         let open = async |client: &Client, resource: &Resource, namespace: &str, options: &ListOptions| {
             client
-                .watch(resource, namespace, options, &[], false)
+                .watch(
+                    resource,
+                    namespace,
+                    options,
+                    &[("allowWatchBookmarks", "true")],
+                    false,
+                )
                 .await
                 .with_context(|| format!("watching {}", resource.plural))
         };
         let mut body = open(client, resource, namespace, options).await?;
         let (sender, events) = mpsc::unbounded_channel();
         let (client, resource) = (client.clone(), resource.clone());
-        let (namespace, options) = (namespace.to_owned(), options.clone());
+        let (namespace, mut options) = (namespace.to_owned(), options.clone());
         let reader = tokio::spawn(async move {
             let mut tried = 0;
             loop {
-                let begun = Instant::now();
-                let ended = read(body, &sender).await;
-                tried = if begun.elapsed() < LIFE { tried + 1 } else { 1 };
+                let (begun, from) = (Instant::now(), options.resource_version.clone());
+                let ended = read(body, &sender, &mut options.resource_version).await;
+                let in_vain = begun.elapsed() < LIFE && options.resource_version == from;
+                tried = if in_vain { tried + 1 } else { 1 };
                 match ended {
                     Ok(false) => return Ok(()),
-                    Err(error) if tried >= TRIES => return Err(error),
                     Ok(true) if tried >= TRIES => bail!("the API server ended a watch {tried} times"),
-                    Ok(true) | Err(_) => tokio::time::sleep(PAUSE).await,
+                    Ok(true) => {}
+                    Err(error) if tried >= TRIES => return Err(error),
+                    Err(_) => options.resource_version = None,
                 }
+                tokio::time::sleep(PAUSE).await;
                 body = open(&client, &resource, &namespace, &options).await?;
             }
         });
@@ -182,7 +223,7 @@ impl Watch<Named> {
 }
 
 /// Takes the whole lines out of `pending`.
-fn lines<T: DeserializeOwned>(pending: &mut Vec<u8>) -> Result<Vec<(Kind, T)>> {
+fn lines<T: DeserializeOwned>(pending: &mut Vec<u8>) -> Result<Vec<Told<T>>> {
     let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else {
         return Ok(Vec::new());
     };
@@ -192,11 +233,23 @@ fn lines<T: DeserializeOwned>(pending: &mut Vec<u8>) -> Result<Vec<(Kind, T)>> {
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| {
-            let line: Line<T> = serde_json::from_slice(line)
-                .with_context(|| format!("reading an event: {}", String::from_utf8_lossy(line)))?;
-            Ok((line.kind, line.object))
+            told(line).with_context(|| format!("reading an event: {}", String::from_utf8_lossy(line)))
         })
         .collect()
+}
+
+fn told<T: DeserializeOwned>(line: &[u8]) -> serde_json::Result<Told<T>> {
+    let head: Head = serde_json::from_slice(line)?;
+    let change = if head.kind == "BOOKMARK" {
+        None
+    } else {
+        let line: Line<T> = serde_json::from_slice(line)?;
+        Some((line.kind, line.object))
+    };
+    Ok(Told {
+        version: head.object.metadata.resource_version,
+        change,
+    })
 }
 
 #[cfg(test)]
@@ -205,16 +258,41 @@ mod tests {
 
     #[test]
     fn events_are_read_whatever_pieces_they_come_in() {
-        let text = b"{\"type\":\"ADDED\",\"object\":1}\n{\"type\":\"DELETED\",\"object\":2}\n";
-        for size in [1, 7, 30, 100] {
+        let line = |kind: &str, version: &str, more: &str| {
+            format!(
+                "{{\"type\":\"{kind}\",\"object\":{{\"metadata\":{{\"resourceVersion\":\"{version}\"{more}}}}}}}\n"
+            )
+        };
+        let name = ",\"name\":\"a\"";
+        let text = [
+            line("ADDED", "1", name),
+            line("BOOKMARK", "5", ""),
+            line("DELETED", "7", name),
+        ];
+        let text = text.concat();
+        for size in [1, 7, 60, 400] {
             let (mut pending, mut heard) = (Vec::new(), Vec::new());
-            for piece in text.chunks(size) {
+            for piece in text.as_bytes().chunks(size) {
                 pending.extend_from_slice(piece);
-                heard.extend(lines::<u8>(&mut pending).unwrap());
+                for told in lines::<Named>(&mut pending).unwrap() {
+                    let change = told.change.map(|(kind, object)| (kind, object.metadata.name));
+                    heard.push((told.version, change));
+                }
             }
-            assert_eq!(heard, [(Kind::Added, 1), (Kind::Deleted, 2)], "{size}");
+            let of =
+                |version: &str, kind: Option<Kind>| (version.into(), kind.map(|kind| (kind, "a".into())));
+            assert_eq!(
+                heard,
+                [
+                    of("1", Some(Kind::Added)),
+                    of("5", None),
+                    of("7", Some(Kind::Deleted))
+                ],
+                "{size}"
+            );
             assert!(pending.is_empty());
         }
-        assert!(lines::<u8>(&mut b"{\"type\":\"ERROR\",\"object\":3}\n".to_vec()).is_err());
+        let error = b"{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"metadata\":{},\"code\":410}}\n";
+        assert!(lines::<Named>(&mut error.to_vec()).is_err());
     }
 }
