@@ -14,7 +14,7 @@ use crate::cluster::progress::Progress;
 /// Nodes and pods, small and large.
 const SIZES: [(usize, usize); 2] = [(1000, 6000), (5000, 30_000)];
 const CONSTRAINTS: [Constraint; 2] = [Constraint::None, Constraint::SpreadOverZones];
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(900);
 const EACH: &str = "its CPU a pod, ms";
 
 /// Measures both sides' programs at both sizes.
@@ -48,34 +48,36 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
             async |table, origin, _| {
                 let mut field = Field::start(ours).await?;
                 let mut there = 0;
-                let mut each = Vec::new();
+                let mut bases: Vec<(Constraint, f64)> = Vec::new();
                 for (nodes, pods) in sizes {
                     field.nodes(there..nodes).await?;
                     there = nodes;
                     for constraint in CONSTRAINTS {
                         let case = Case::plain(constraint, pods, PATIENCE);
-                        let mut own = Table::default();
-                        let outcome = field.case(&case, &mut own, origin).await?;
                         let title = title(constraint, pods, nodes);
+                        let mut own = Table::default();
+                        match field.case(&case, &mut own, origin).await {
+                            Ok(outcome) => {
+                                #[allow(clippy::cast_precision_loss)]
+                                let spent = 1000.0 * outcome.processor / pods as f64;
+                                own.add("", EACH, origin, spent);
+                                match bases.iter().find(|(other, _)| *other == constraint) {
+                                    Some((_, base)) => own.add("", GROWTH, origin, spent / base.max(0.001)),
+                                    None => bases.push((constraint, spent)),
+                                }
+                                progress.say(&format!("  {title}: {origin}"));
+                            }
+                            Err(error) => {
+                                progress.say(&format!("  {title}: {origin} failed: {error:#}"));
+                                table.fail(&title, origin, &format!("{error:#}"));
+                            }
+                        }
                         for row in own.rows {
                             for value in row.samples(origin) {
                                 table.add(&title, &row.measure, origin, *value);
                             }
                         }
-                        #[allow(clippy::cast_precision_loss)]
-                        let spent = 1000.0 * outcome.processor / pods as f64;
-                        table.add(&title, EACH, origin, spent);
-                        each.push((constraint, title, spent));
                         field.clear().await?;
-                        progress.say(&format!("  {nodes} nodes, {}: {origin}", case.name()));
-                    }
-                }
-                for (constraint, title, spent) in &each {
-                    let first = each.iter().find(|(other, ..)| other == constraint);
-                    if let Some((_, small, base)) = first
-                        && small != title
-                    {
-                        table.add(title, GROWTH, origin, spent / base.max(0.001));
                     }
                 }
                 Ok(())
