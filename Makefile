@@ -49,10 +49,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# Some tests of single crates run against upstream's etcd and kube-apiserver, and beside its manager and scheduler.
+# Some tests of single crates run against upstream's etcd and kube-apiserver, and beside its manager and scheduler. All programs
+# are built, as for what comes after: rig alone, with features of its own, would be built twice.
 unit:
 	$(NEED) cargo go
-	cargo build --profile $(TEST_PROFILE) -p e2e --bins
+	cargo build --profile $(TEST_PROFILE) --workspace --bins
 	$(TARGET)/$(TEST_PROFILE)/rig assets etcd kube-apiserver kube-controller-manager kube-scheduler
 	KUBEBUILDER_ASSETS=$(abspath $(ASSETS)/bin) cargo test --workspace --exclude e2e --no-fail-fast
 	cargo test -p e2e --lib --bins
