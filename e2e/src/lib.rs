@@ -7,6 +7,7 @@
 //! rig         a rig for tests to share                bench       ours and upstream side by side
 //! registry    images on demand                        conformance  upstream's test suite
 //! soak        swaps and kills under a workload       control_plane  a bare API server for tests
+//! print       what a command answers
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

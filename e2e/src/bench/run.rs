@@ -17,6 +17,7 @@ use crate::cluster::{down, up, upstream};
 use crate::places;
 use crate::plan::choice::{Origin, Use};
 use crate::plan::site::{Folder, Site};
+use crate::print::print;
 use crate::state::{Phase, State};
 use crate::supervisor::record::Record;
 
@@ -159,7 +160,7 @@ async fn sequence(options: &Options, names: &[Name], progress: Progress, made: &
             table,
         };
         report.write(&options.folder, options.page.as_deref())?;
-        println!("{}", report.section(None));
+        print(&format!("{}\n", report.section(None)))?;
         let of = |row: &&super::table::Row| matches!(row.verdict(), Verdict::Missed | Verdict::Failed);
         missed.extend(
             report

@@ -143,7 +143,7 @@ fn soak(folder: &Folder, minutes: u32, seed: u64, page: Option<PathBuf>) -> Resu
     };
     let report = soak::run(folder, plan, Progress::new())?;
     let text = report.page();
-    print!("{text}");
+    print(&text)?;
     let page = match page {
         Some(page) => page,
         None => places::checkout()?.join("docs/soak.md"),

@@ -10,6 +10,7 @@ use crate::conformance::{self, Only, Outcome, Place, Request, Selection};
 use crate::machine::preflight;
 use crate::places;
 use crate::plan::site::{Folder, Site};
+use crate::print::print;
 
 /// The list of tests that have to pass.
 const PASSING: &str = "e2e/conformance/passing.txt";
@@ -26,7 +27,7 @@ pub fn run(folder: Folder, options: Conformance) -> Result<ExitCode> {
             None => places::checkout()?.join("docs/conformance.md"),
         };
         conformance::report(&place, &page)?;
-        println!("{}", page.display());
+        print(&format!("{}\n", page.display()))?;
         return Ok(ExitCode::SUCCESS);
     }
     if !options.dry_run {

@@ -194,8 +194,11 @@ fn finish(
     results.write(&request.place, of)?;
     let xml = junit::xml(&format!("conformance of {of}"), records);
     crate::state::replace(&request.place.junit(of), xml.as_bytes())?;
-    print!("{}", summary::text(records));
-    println!("\n{}", request.place.result(of).display());
+    print(&format!(
+        "{}\n{}\n",
+        summary::text(records),
+        request.place.result(of).display()
+    ))?;
 
     let planned: BTreeSet<String> = plan
         .parallel
@@ -219,26 +222,30 @@ fn finish(
     let text = std::fs::read_to_string(list).with_context(|| format!("reading {}", list.display()))?;
     let check = check::check(&select::names(&text), &planned, records);
     for name in &check.broken {
-        println!(
-            "has to pass, for it is in {}, and did not: {name}",
+        print(&format!(
+            "has to pass, for it is in {}, and did not: {name}\n",
             list.display()
-        );
+        ))?;
     }
     for name in &check.missing {
-        println!(
-            "has to pass, for it is in {}, and has no result: {name}",
+        print(&format!(
+            "has to pass, for it is in {}, and has no result: {name}\n",
             list.display()
-        );
+        ))?;
     }
     if *grow {
         crate::state::replace(list, check::grown(&text, &check.new).as_bytes())?;
-        println!("{} tests are new in {}", check.new.len(), list.display());
-    } else if !check.new.is_empty() {
-        println!(
-            "{} tests pass that are not in {}: --update adds them",
+        print(&format!(
+            "{} tests are new in {}\n",
             check.new.len(),
             list.display()
-        );
+        ))?;
+    } else if !check.new.is_empty() {
+        print(&format!(
+            "{} tests pass that are not in {}: --update adds them\n",
+            check.new.len(),
+            list.display()
+        ))?;
     }
     Ok(if check.broken.is_empty() && check.missing.is_empty() {
         Outcome::Good

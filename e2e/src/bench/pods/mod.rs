@@ -118,8 +118,8 @@ fn declared(plan: &Plan) -> Table {
         "Pods on a node",
         "One node's kubelet is under test; the rest of the cluster is the same for both. Pods name their node and run one \
          container that ends when it is asked to (grace 1 s). The floor is what the bare CRI calls take on the same \
-         containerd with no kubelet: sandbox, create, start; stop both; many pods eight at a time. A supervisor starts a killed kubelet again \
-         after 0.25 s, which counts.",
+         containerd with no kubelet: sandbox, create, start; stop both; many pods eight at a time. A supervisor starts \
+         a killed kubelet again after 0.25 s, which counts.",
     );
     let (at_once, idle, crash) = (plan.at_once(), plan.idle(), plan.crash());
     for (case, measure, targets) in [
