@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser as _;
+use machinery::component::runtime::told;
 
 use crate::conformance::sweep;
 use crate::machine::{init, launch};
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
         None => command::run(args::Args::parse()),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("rig: {error:#}");
+        eprintln!("rig: {}", told(&error));
         ExitCode::FAILURE
     })
 }

@@ -34,6 +34,43 @@ pub fn exit(result: anyhow::Result<()>) -> ExitCode {
         return ExitCode::from(exit.code);
     }
     // Where these words go may be full or gone.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let _ = writeln!(std::io::stderr(), "error: {}", told(&error));
     ExitCode::FAILURE
+}
+
+/// An error with its causes, each told once: many say their own cause already.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("reading f: {source}")]
+        struct Says {
+            source: std::io::Error,
+        }
+        let cause = || std::io::Error::other("no such file");
+        let says = anyhow::Error::new(Says { source: cause() });
+        let silent = anyhow::Error::new(cause()).context("reading f");
+        assert_eq!(told(&says), "reading f: no such file");
+        assert_eq!(told(&silent), "reading f: no such file");
+        let outer: anyhow::Result<()> = Err(says);
+        assert_eq!(
+            told(&outer.context("starting").unwrap_err()),
+            "starting: reading f: no such file"
+        );
+    }
 }
