@@ -86,7 +86,7 @@ impl Name {
             Self::Pods => 420,
             Self::Proxy | Self::Controllers => 240,
             Self::Scheduler => 600,
-            Self::SchedulerLarge => 3600,
+            Self::SchedulerLarge => 7200,
             Self::All => 0,
         })
     }

@@ -13,6 +13,12 @@ use crate::bench::table::Table;
 const ZONE: &str = "topology.kubernetes.io/zone";
 const HOST: &str = "kubernetes.io/hostname";
 
+/// Nodes of the clusters between which a pod's cost is compared.
+pub const SIZES: [usize; 2] = [1000, 5000];
+/// Pods a node there; of those that want a node for themselves, fewer than there are nodes.
+pub const PODS_PER_NODE: f64 = 6.0;
+pub const ALONE_PER_NODE: f64 = 0.9;
+
 /// What a pod asks for beside room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Constraint {
@@ -54,6 +60,15 @@ impl Constraint {
             Self::PreferredAffinityByHost => "preferred affinity by host",
             Self::SpreadOverZones => "spread over zones",
         }
+    }
+
+    /// How many of them `nodes` nodes get where clusters of several sizes are compared.
+    pub fn pods_on(self, nodes: usize) -> usize {
+        let each = match self {
+            Self::AntiAffinityByHost => ALONE_PER_NODE,
+            _ => PODS_PER_NODE,
+        };
+        scaled(nodes, each)
     }
 }
 

@@ -13,16 +13,12 @@ use kube_scheduler::queue::Backoff;
 use machinery::cache::Event;
 use serde_json::json;
 
-use super::cases::{node, pod};
+use super::cases::{ALONE_PER_NODE, PODS_PER_NODE, SIZES, node, pod};
 use super::{Constraint, GROWTH, logarithmic};
 use crate::bench::scaled;
 use crate::bench::table::{Better, Table};
 use crate::plan::choice::Origin;
 
-const NODES: [usize; 2] = [1000, 5000];
-/// As on the large clusters with an API; of those that want a node for themselves, fewer than there are nodes.
-const PODS_PER_NODE: f64 = 6.0;
-const ALONE_PER_NODE: f64 = 0.9;
 /// In each round, for each size.
 const RUNS: u32 = 3;
 const EACH: &str = "CPU a pod, µs";
@@ -33,7 +29,7 @@ const SEED: u64 = 7;
 
 /// Measures ours: upstream's cannot be had without its API.
 pub fn measure(rounds: u32, scale: f64) -> Result<Table> {
-    let sizes = NODES.map(|nodes| scaled(nodes, scale));
+    let sizes = SIZES.map(|nodes| scaled(nodes, scale));
     let [small, large] = sizes;
     let mut table = Table::new(
         "Scheduler, the core alone",
@@ -70,11 +66,7 @@ fn title(constraint: Constraint, nodes: usize) -> String {
 }
 
 fn pods_of(constraint: Constraint, nodes: usize) -> Result<Vec<Arc<Pod>>> {
-    let each = match constraint {
-        Constraint::AntiAffinityByHost => ALONE_PER_NODE,
-        _ => PODS_PER_NODE,
-    };
-    (0..scaled(nodes, each))
+    (0..constraint.pods_on(nodes))
         .map(|number| {
             let mut object = pod(number, constraint);
             object["metadata"]["namespace"] = json!("default");

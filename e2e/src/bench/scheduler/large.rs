@@ -5,40 +5,35 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::cases::{ALONE_PER_NODE, PODS_PER_NODE, SIZES};
 use super::{Case, Constraint, Field, GROWTH, Plan, RATE, at_least, logarithmic};
 use crate::bench::rounds::Rounds;
 use crate::bench::scaled;
 use crate::bench::table::{Better, Table};
 use crate::cluster::progress::Progress;
 
-/// Nodes and pods, small and large.
-const SIZES: [(usize, usize); 2] = [(1000, 6000), (5000, 30_000)];
-const CONSTRAINTS: [Constraint; 2] = [Constraint::None, Constraint::SpreadOverZones];
-const PATIENCE: Duration = Duration::from_secs(900);
+/// For one kind of pods.
+const PATIENCE: Duration = Duration::from_secs(1500);
 const EACH: &str = "its CPU a pod, ms";
 
 /// Measures both sides' programs at both sizes.
 pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress) -> Result<Table> {
-    let sizes = SIZES.map(|(nodes, pods)| (scaled(nodes, plan.scale), scaled(pods, plan.scale)));
-    let [(small, _), (large, _)] = sizes;
+    let sizes = SIZES.map(|nodes| scaled(nodes, plan.scale));
+    let [small, large] = sizes;
     let mut table = Table::new(
         "Scheduler, large",
         &format!(
-            "As above, on {small} and on {large} nodes. A pod's processor time may grow by the logarithm of the nodes."
+            "As above, on {small} and on {large} nodes with {PODS_PER_NODE} pods a node (of those that exclude each other \
+             {ALONE_PER_NODE}). A pod's processor time may grow by the logarithm of the nodes."
         ),
     );
-    for constraint in CONSTRAINTS {
-        for (nodes, pods) in sizes {
+    for constraint in Constraint::ALL {
+        for nodes in sizes {
             let (better, targets) = at_least(None);
-            table.declare(&title(constraint, pods, nodes), RATE, better, &targets);
+            table.declare(&title(constraint, nodes), RATE, better, &targets);
         }
-        let [_, (nodes, pods)] = sizes;
-        table.declare(
-            &title(constraint, pods, nodes),
-            GROWTH,
-            Better::Lower,
-            &[logarithmic(small, large)],
-        );
+        let bound = logarithmic(small, large);
+        table.declare(&title(constraint, large), GROWTH, Better::Lower, &[bound]);
     }
     rounds
         .run(
@@ -49,12 +44,13 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
                 let mut field = Field::start(ours).await?;
                 let mut there = 0;
                 let mut bases: Vec<(Constraint, f64)> = Vec::new();
-                for (nodes, pods) in sizes {
+                for nodes in sizes {
                     field.nodes(there..nodes).await?;
                     there = nodes;
-                    for constraint in CONSTRAINTS {
+                    for constraint in Constraint::ALL {
+                        let pods = constraint.pods_on(nodes);
                         let case = Case::plain(constraint, pods, PATIENCE);
-                        let title = title(constraint, pods, nodes);
+                        let title = title(constraint, nodes);
                         let mut own = Table::default();
                         match field.case(&case, &mut own, origin).await {
                             Ok(outcome) => {
@@ -65,7 +61,8 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
                                     Some((_, base)) => own.add("", GROWTH, origin, spent / base.max(0.001)),
                                     None => bases.push((constraint, spent)),
                                 }
-                                progress.say(&format!("  {title}: {origin}"));
+                                let rate = pods as f64 / outcome.took.as_secs_f64();
+                                progress.say(&format!("  {title}: {origin}, {rate:.0} pods/s"));
                             }
                             Err(error) => {
                                 progress.say(&format!("  {title}: {origin} failed: {error:#}"));
@@ -87,7 +84,7 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
     Ok(table)
 }
 
-fn title(constraint: Constraint, pods: usize, nodes: usize) -> String {
-    let case = Case::plain(constraint, pods, PATIENCE);
+fn title(constraint: Constraint, nodes: usize) -> String {
+    let case = Case::plain(constraint, constraint.pods_on(nodes), PATIENCE);
     format!("{} on {nodes} nodes", case.name())
 }

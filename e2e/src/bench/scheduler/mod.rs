@@ -104,6 +104,7 @@ struct Field {
 
 /// What a case took.
 struct Outcome {
+    took: Duration,
     /// The scheduler's, seconds.
     processor: f64,
 }
@@ -162,7 +163,7 @@ impl Field {
         #[allow(clippy::cast_precision_loss)]
         table.add(&name, RATE, origin, case.pods as f64 / took.as_secs_f64());
         meters.tell(table, &name, origin)?;
-        Ok(Outcome { processor })
+        Ok(Outcome { took, processor })
     }
 
     /// Creates `count` pods, and waits until all are bound.
