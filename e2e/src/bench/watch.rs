@@ -1,6 +1,5 @@
 //! Objects as they change, each with the moment at which we heard of it.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -207,18 +206,50 @@ impl Watch<Named> {
     /// # Errors
     /// If they are not there within `patience`: how many there were.
     pub async fn count(&mut self, count: usize, patience: Duration, what: &str) -> Result<Instant> {
-        let seen = RefCell::new(HashSet::with_capacity(count));
-        self.until(
-            patience,
-            |event| {
-                let mut seen = seen.borrow_mut();
-                event.kind == Kind::Added
-                    && seen.insert(event.object.metadata.name.clone())
-                    && seen.len() >= count
-            },
-            || format!("{} of {count} {what}", seen.borrow().len()),
-        )
-        .await
+        let counted = self.count_within(count, patience).await?;
+        if counted.seen < count {
+            bail!("{}", counted.short_of(count, patience, what));
+        }
+        Ok(counted.at)
+    }
+
+    /// Counts objects that are added, up to `count` of them or until `patience` ends.
+    ///
+    /// # Errors
+    /// If the watch ended.
+    pub async fn count_within(&mut self, count: usize, patience: Duration) -> Result<Counted> {
+        let end = tokio::time::Instant::now() + patience;
+        let mut names = HashSet::with_capacity(count);
+        while names.len() < count {
+            let Ok(event) = tokio::time::timeout_at(end, self.next()).await else {
+                break;
+            };
+            let event = event?;
+            if event.kind == Kind::Added && names.insert(event.object.metadata.name) && names.len() == count {
+                return Ok(Counted {
+                    seen: count,
+                    at: event.at,
+                });
+            }
+        }
+        Ok(Counted {
+            seen: names.len(),
+            at: Instant::now(),
+        })
+    }
+}
+
+/// How many objects were there, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    pub seen: usize,
+    pub at: Instant,
+}
+
+impl Counted {
+    /// What to say when fewer than `count` were there.
+    pub fn short_of(self, count: usize, patience: Duration, what: &str) -> String {
+        format!("not within {patience:?}: {} of {count} {what}", self.seen)
     }
 }
 

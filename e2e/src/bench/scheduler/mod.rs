@@ -14,7 +14,7 @@ mod large;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use machinery::client::ListOptions;
 use machinery::meta::resources::{NODES, PODS};
 use serde_json::json;
@@ -23,7 +23,7 @@ use super::meter::Meters;
 use super::plane::Plane;
 use super::rounds::Rounds;
 use super::table::{Better, Table, Target};
-use super::watch::{Named, Watch};
+use super::watch::{Counted, Named, Watch};
 use crate::cluster::progress::Progress;
 use crate::plan::choice::{Component, Origin};
 pub use cases::{Case, Constraint};
@@ -33,6 +33,8 @@ pub use large::measure as measure_large;
 const COMPONENT: Component = Component::Scheduler;
 const NAMESPACE: &str = "bench";
 const WARM: &str = "warm";
+const WARM_PODS: usize = 10;
+const BOUND: &str = "pods were bound";
 const RATE: &str = "pods/s";
 const GROWTH: &str = "CPU a pod, large divided by small";
 
@@ -102,8 +104,10 @@ struct Field {
     kubeconfig: PathBuf,
 }
 
-/// What a case took.
+/// What came of a case.
 struct Outcome {
+    /// Fewer than the case's pods when its time was over before.
+    bound: usize,
     took: Duration,
     /// The scheduler's, seconds.
     processor: f64,
@@ -145,44 +149,60 @@ impl Field {
             format!("--authorization-kubeconfig={kubeconfig}"),
         ];
         self.plane.run(COMPONENT, origin, &flags).await?;
-        self.bound(WARM, 10, Duration::from_secs(60), Constraint::None)
-            .await
-            .map(drop)
+        let patience = Duration::from_secs(60);
+        let (counted, _) = self.bound(WARM, WARM_PODS, patience, Constraint::None).await?;
+        ensure!(
+            counted.seen == WARM_PODS,
+            "{}",
+            counted.short_of(WARM_PODS, patience, BOUND)
+        );
+        Ok(())
     }
 
-    /// One case, from a fresh scheduler to its numbers in `table`.
+    /// One case, from a fresh scheduler to its numbers in `table`: of the pods that were bound in the case's time.
     async fn case(&mut self, case: &Case, table: &mut Table, origin: Origin) -> Result<Outcome> {
         self.scheduler(origin, case.unlimited).await?;
         let meters: Meters = self.plane.meters()?;
-        let took = self
+        let (counted, took) = self
             .bound(NAMESPACE, case.pods, case.patience, case.constraint)
             .await
             .map_err(|error| self.plane.explain(&error))?;
         let processor = meters.program()?.processor;
-        let name = case.name();
+        let (name, bound) = (case.name(), counted.seen);
+        let short = counted.short_of(case.pods, case.patience, BOUND);
+        if bound == 0 {
+            return Err(self.plane.explain(&anyhow!(short)));
+        }
+        if bound < case.pods {
+            table.fail(&name, origin, &format!("{short}; its figures are of those"));
+        }
         #[allow(clippy::cast_precision_loss)]
-        table.add(&name, RATE, origin, case.pods as f64 / took.as_secs_f64());
+        table.add(&name, RATE, origin, bound as f64 / took.as_secs_f64());
         meters.tell(table, &name, origin)?;
-        Ok(Outcome { took, processor })
+        Ok(Outcome {
+            bound,
+            took,
+            processor,
+        })
     }
 
-    /// Creates `count` pods, and waits until all are bound.
+    /// Creates `count` pods, and counts them until all are bound or `patience` ends; and how long that took.
     async fn bound(
         &self,
         namespace: &str,
         count: usize,
         patience: Duration,
         constraint: Constraint,
-    ) -> Result<Duration> {
+    ) -> Result<(Counted, Duration)> {
         let load = &self.plane.load;
         let bound = ListOptions::default().fields("spec.nodeName!=");
         let mut watch: Watch<Named> = Watch::start(load.one(), &PODS, namespace, &bound).await?;
         let kind = PODS;
         let pods = (0..count).map(|number| cases::pod(number, constraint));
         let since = Instant::now();
-        let counted = watch.count(count, patience, "pods were bound");
-        let (last, ()) = tokio::try_join!(counted, load.create(&kind, namespace, pods))?;
-        Ok(last.saturating_duration_since(since))
+        let counting = watch.count_within(count, patience);
+        let (counted, ()) = tokio::try_join!(counting, load.create(&kind, namespace, pods))?;
+        Ok((counted, counted.at.saturating_duration_since(since)))
     }
 
     /// Ends the scheduler and removes all pods.
