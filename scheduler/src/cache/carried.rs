@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::RowId;
 use super::term::Term;
-use super::topology::{DomainId, Topologies, TopologyId};
+use super::topology::{DomainId, Topologies, Topology, TopologyId};
+use super::{RowId, RowSet};
 
 /// What a carried term does to pods that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,7 @@ pub struct Carried {
     carriers: u64,
     rows: FxHashMap<RowId, u32>,
     domains: FxHashMap<DomainId, i64>,
+    occupied: RowSet,
 }
 
 impl Carried {
@@ -44,20 +45,40 @@ impl Carried {
         self.domains.get(&domain).copied().unwrap_or(0)
     }
 
-    fn add_domain(&mut self, domain: DomainId, delta: i64) {
+    /// The rows whose domains have carriers.
+    pub fn occupied(&self) -> &RowSet {
+        &self.occupied
+    }
+
+    fn add_domain(&mut self, domain: DomainId, delta: i64, topology: &Topology) {
         let held = self.domains.entry(domain).or_insert(0);
+        let before = *held;
         *held += delta;
-        if *held == 0 {
+        let after = *held;
+        if after == 0 {
             self.domains.remove(&domain);
+        }
+        if (before == 0) != (after == 0)
+            && let Some(members) = topology.members(domain)
+        {
+            if after == 0 {
+                members.leave(&mut self.occupied);
+            } else {
+                members.join(&mut self.occupied);
+            }
         }
     }
 
     fn place(&mut self, row: RowId, sign: i64, topologies: &Topologies) {
-        if let Some(count) = self.rows.get(&row).copied()
-            && let Some(domain) = topologies.get(self.key).domain(row)
+        let topology = topologies.get(self.key);
+        let domain = topology.domain(row);
+        if let Some(domain) = domain
+            && let Some(count) = self.rows.get(&row).copied()
         {
-            self.add_domain(domain, sign * i64::from(count));
+            self.add_domain(domain, sign * i64::from(count), topology);
         }
+        let occupied = sign > 0 && domain.is_some_and(|domain| self.count(domain) != 0);
+        self.occupied.assign(row, occupied);
     }
 }
 
@@ -103,6 +124,7 @@ impl CarriedTerms {
                     carriers: 0,
                     rows,
                     domains,
+                    occupied: RowSet::default(),
                 },
             );
         }
@@ -114,8 +136,9 @@ impl CarriedTerms {
         if let Some(carried) = self.terms.get_mut(&id) {
             carried.carriers += 1;
             *carried.rows.entry(row).or_insert(0) += 1;
-            if let Some(domain) = topologies.get(carried.key).domain(row) {
-                carried.add_domain(domain, 1);
+            let topology = topologies.get(carried.key);
+            if let Some(domain) = topology.domain(row) {
+                carried.add_domain(domain, 1, topology);
             }
         }
     }
@@ -126,8 +149,9 @@ impl CarriedTerms {
             return;
         };
         carried.carriers = carried.carriers.saturating_sub(1);
-        if let Some(domain) = topologies.get(carried.key).domain(row) {
-            carried.add_domain(domain, -1);
+        let topology = topologies.get(carried.key);
+        if let Some(domain) = topology.domain(row) {
+            carried.add_domain(domain, -1, topology);
         }
         if let Some(count) = carried.rows.get_mut(&row) {
             *count -= 1;

@@ -8,15 +8,15 @@
 //! A counter is made when a pod first asks for it, by one pass over the shapes of pods that exist, and lives for as long as
 //! somebody holds a [`CountHandle`]. From then on each pod that comes or goes costs one addition a matching counter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::RowId;
 use super::nodeset::{NodeSetHandle, NodeSets};
 use super::term::PodMatch;
-use super::topology::{DomainId, Topologies, TopologyId};
+use super::topology::{DomainId, Topologies, Topology, TopologyId};
+use super::{RowId, RowSet};
 
 /// Which pods are counted: those that every part picks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +39,9 @@ pub struct Table {
     total: i64,
     /// How many domains with members have each count.
     levels: BTreeMap<i64, u32>,
+    /// The domains with pods, and all rows in them, whether they take part or not.
+    busy: BTreeSet<DomainId>,
+    occupied: RowSet,
 }
 
 impl Table {
@@ -51,6 +54,8 @@ impl Table {
             domains: 0,
             total: 0,
             levels: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            occupied: RowSet::default(),
         }
     }
 
@@ -62,6 +67,16 @@ impl Table {
     /// The number of pods in all domains.
     pub fn total(&self) -> i64 {
         self.total
+    }
+
+    /// Domains with pods, and how many each has.
+    pub fn busy(&self) -> impl Iterator<Item = (DomainId, i64)> + '_ {
+        self.busy.iter().map(|domain| (*domain, self.count(*domain)))
+    }
+
+    /// The rows whose domains have pods.
+    pub fn occupied(&self) -> &RowSet {
+        &self.occupied
     }
 
     /// The number of domains that have a node.
@@ -91,11 +106,23 @@ impl Table {
         }
     }
 
-    fn add_pods(&mut self, domain: DomainId, delta: i64) {
+    fn add_pods(&mut self, domain: DomainId, delta: i64, topology: &Topology) {
         let at = self.grow(domain);
         let before = self.counts[at];
         self.counts[at] += delta;
         self.total += delta;
+        let (was_busy, is_busy) = (before > 0, before + delta > 0);
+        if was_busy != is_busy
+            && let Some(members) = topology.members(domain)
+        {
+            if is_busy {
+                self.busy.insert(domain);
+                members.join(&mut self.occupied);
+            } else {
+                self.busy.remove(&domain);
+                members.leave(&mut self.occupied);
+            }
+        }
         if self.members[at] > 0 {
             self.level(before, -1);
             self.level(before + delta, 1);
@@ -129,6 +156,8 @@ impl Table {
 pub struct Counter {
     pub matcher: Arc<Matcher>,
     per_row: Vec<u32>,
+    /// The rows with pods.
+    busy: RowSet,
     tables: Vec<Table>,
     holder: Arc<()>,
 }
@@ -139,6 +168,11 @@ impl Counter {
         self.per_row.get(row.0 as usize).copied().unwrap_or(0)
     }
 
+    /// The rows with pods.
+    pub fn busy(&self) -> &RowSet {
+        &self.busy
+    }
+
     /// One pod more or less on a row.
     pub(super) fn add(&mut self, row: RowId, delta: i64, topologies: &Topologies, sets: &NodeSets) {
         let at = row.0 as usize;
@@ -146,11 +180,13 @@ impl Counter {
             self.per_row.resize(at + 1, 0);
         }
         self.per_row[at] = u32::try_from(i64::from(self.per_row[at]) + delta).unwrap_or(0);
+        self.busy.assign(row, self.per_row[at] > 0);
         for table in &mut self.tables {
-            if let Some(domain) = topologies.get(table.key).domain(row)
+            let topology = topologies.get(table.key);
+            if let Some(domain) = topology.domain(row)
                 && table.takes(row, sets)
             {
-                table.add_pods(domain, delta);
+                table.add_pods(domain, delta, topology);
             }
         }
     }
@@ -159,12 +195,16 @@ impl Counter {
     pub(super) fn place(&mut self, row: RowId, sign: i32, topologies: &Topologies, sets: &NodeSets) {
         let pods = i64::from(self.on_row(row));
         for table in &mut self.tables {
-            if let Some(domain) = topologies.get(table.key).domain(row)
+            let topology = topologies.get(table.key);
+            let domain = topology.domain(row);
+            if let Some(domain) = domain
                 && table.takes(row, sets)
             {
-                table.add_pods(domain, i64::from(sign) * pods);
+                table.add_pods(domain, i64::from(sign) * pods, topology);
                 table.add_node(domain, sign);
             }
+            let occupied = sign > 0 && domain.is_some_and(|domain| table.count(domain) > 0);
+            table.occupied.assign(row, occupied);
         }
     }
 
@@ -174,7 +214,7 @@ impl Counter {
         nodes: Option<&NodeSetHandle>,
         topologies: &Topologies,
         sets: &NodeSets,
-        live: &super::RowSet,
+        live: &RowSet,
     ) -> usize {
         if let Some(found) = self
             .tables
@@ -184,12 +224,13 @@ impl Counter {
             return found;
         }
         let mut table = Table::new(key, nodes.cloned());
+        let topology = topologies.get(key);
         for row in live.iter() {
-            if let Some(domain) = topologies.get(key).domain(row)
+            if let Some(domain) = topology.domain(row)
                 && table.takes(row, sets)
             {
                 table.add_node(domain, 1);
-                table.add_pods(domain, i64::from(self.on_row(row)));
+                table.add_pods(domain, i64::from(self.on_row(row)), topology);
             }
         }
         self.tables.push(table);
@@ -232,9 +273,12 @@ impl Counters {
     /// Adds a counter whose counts by row are `per_row`.
     pub(super) fn insert(&mut self, matcher: Matcher, per_row: Vec<u32>) -> usize {
         let matcher = Arc::new(matcher);
+        let rows = (0..).map(RowId).zip(&per_row);
+        let busy = rows.filter(|(_, pods)| **pods > 0).map(|(row, _)| row).collect();
         let counter = Counter {
             matcher: matcher.clone(),
             per_row,
+            busy,
             tables: Vec::new(),
             holder: Arc::new(()),
         };
@@ -259,7 +303,7 @@ impl Counters {
         nodes: Option<&NodeSetHandle>,
         topologies: &Topologies,
         sets: &NodeSets,
-        live: &super::RowSet,
+        live: &RowSet,
     ) -> Option<CountHandle> {
         let counter = self.slots.get_mut(index)?.as_mut()?;
         let table = counter.table(key, nodes, topologies, sets, live);

@@ -44,7 +44,7 @@ pub use rows::{Amount, Rows, ports_clash};
 pub use rowset::RowSet;
 pub use services::Workloads;
 pub use shape::{Shape, ShapeId};
-pub use topology::{DomainId, Topologies, Topology, TopologyId};
+pub use topology::{DomainId, Members, Topologies, Topology, TopologyId};
 pub use volumes::Volumes;
 
 use carried::CarriedTerms;

@@ -148,6 +148,10 @@ fn all_pods(snapshot: &Snapshot) -> Vec<(RowId, Arc<Pod>)> {
     .collect()
 }
 
+fn listed(rows: &RowSet) -> Vec<RowId> {
+    rows.iter().collect()
+}
+
 fn check(snapshot: &Snapshot, watched: &[Watched]) -> Result<(), TestCaseError> {
     let pods = all_pods(snapshot);
     let rows = snapshot.rows();
@@ -185,6 +189,7 @@ fn check(snapshot: &Snapshot, watched: &[Watched]) -> Result<(), TestCaseError> 
                 *by_domain.entry(domain.to_owned()).or_default() += 1;
             }
         }
+        let least = by_domain.values().min().copied();
         let table = snapshot.table(&one.count);
         let topology = snapshot.topology(table.key);
         for domain in (0..topology.len() as u32).map(DomainId) {
@@ -200,9 +205,32 @@ fn check(snapshot: &Snapshot, watched: &[Watched]) -> Result<(), TestCaseError> 
                 one.key
             );
         }
+        let has_pods = |row: RowId| {
+            let domain = rows.label(row, &one.key);
+            domain.is_some_and(|domain| by_domain.get(domain).is_some_and(|count| *count > 0))
+        };
+        let occupied: RowSet = rows.live().iter().filter(|row| has_pods(*row)).collect();
+        prop_assert_eq!(listed(table.occupied()), listed(&occupied), "{}", one.key);
+        let labelled = rows
+            .live()
+            .iter()
+            .filter(|row| rows.label(*row, &one.key).is_some());
+        prop_assert_eq!(listed(topology.labelled()), listed(&labelled.collect()));
+        let busy: BTreeMap<String, i64> = table
+            .busy()
+            .map(|(domain, count)| (topology.value(domain).unwrap().to_string(), count))
+            .collect();
+        by_domain.retain(|_, count| *count > 0);
+        prop_assert_eq!(busy, by_domain.clone());
+        let counter = snapshot.counter(&one.count);
+        let all = (0..rows.len() as u32).map(RowId);
+        prop_assert_eq!(
+            listed(counter.busy()),
+            all.filter(|row| counter.on_row(*row) > 0).collect::<Vec<_>>()
+        );
         prop_assert_eq!(table.domains(), domains);
         prop_assert_eq!(table.total(), by_domain.values().sum::<i64>());
-        prop_assert_eq!(table.min(), by_domain.values().min().copied());
+        prop_assert_eq!(table.min(), least);
     }
     // Carried terms.
     let mut carried: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
@@ -234,7 +262,14 @@ fn check(snapshot: &Snapshot, watched: &[Watched]) -> Result<(), TestCaseError> 
         let domains = held
             .domains()
             .map(|(domain, count)| (topology.value(domain).unwrap().to_string(), count));
-        kept.insert(format!("{:?} {:?}", held.term, held.pull), domains.collect());
+        let domains: BTreeMap<String, i64> = domains.collect();
+        let near = |row: &RowId| {
+            rows.label(*row, &held.term.key)
+                .is_some_and(|domain| domains.contains_key(domain))
+        };
+        let occupied: RowSet = rows.live().iter().filter(near).collect();
+        prop_assert_eq!(listed(held.occupied()), listed(&occupied), "{:?}", held.term);
+        kept.insert(format!("{:?} {:?}", held.term, held.pull), domains);
     }
     prop_assert_eq!(kept, carried);
     // Resources.

@@ -59,10 +59,6 @@ impl RowSet {
         }
     }
 
-    pub fn clear(&mut self) {
-        self.words.fill(0);
-    }
-
     pub fn len(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -78,17 +74,59 @@ impl RowSet {
         rows.next().is_none().then_some(first)
     }
 
+    /// The row that has `n` members before it.
+    pub fn nth(&self, mut n: usize) -> Option<RowId> {
+        for (index, word) in self.words.iter().enumerate() {
+            let here = word.count_ones() as usize;
+            if n >= here {
+                n -= here;
+                continue;
+            }
+            let mut rest = *word;
+            for _ in 0..n {
+                rest &= rest - 1;
+            }
+            return Some(RowId(index as u32 * 64 + rest.trailing_zeros()));
+        }
+        None
+    }
+
+    /// Whether any row is in both.
+    pub fn meets(&self, other: &RowSet) -> bool {
+        self.words
+            .iter()
+            .zip(&other.words)
+            .any(|(one, other)| one & other != 0)
+    }
+
+    /// The rows that are in both.
+    pub fn common(&self, other: &RowSet) -> RowSet {
+        let words = self.words.iter().zip(&other.words);
+        Self {
+            words: words.map(|(one, other)| one & other).collect(),
+        }
+    }
+
+    /// Takes in the rows of `other`.
+    pub fn unite(&mut self, other: &RowSet) {
+        self.grow(other.words.len() * 64);
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+    }
+
+    /// Drops the rows of `other`.
+    pub fn subtract(&mut self, other: &RowSet) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word &= !other;
+        }
+    }
+
     /// Keeps the rows that are in `other` too.
     pub fn intersect(&mut self, other: &RowSet) {
         for (index, word) in self.words.iter_mut().enumerate() {
             *word &= other.words.get(index).copied().unwrap_or(0);
         }
-    }
-
-    /// Becomes a copy of `other`, reusing the allocation.
-    pub fn copy_from(&mut self, other: &RowSet) {
-        self.words.clear();
-        self.words.extend_from_slice(&other.words);
     }
 
     /// The members, in order of row.
@@ -147,5 +185,28 @@ mod tests {
         assert_eq!(set.len(), 50);
         assert_eq!(set.single(), None);
         assert_eq!(RowSet::of([RowId(7)]).single(), Some(RowId(7)));
+    }
+
+    #[test]
+    fn sets_of_different_lengths_are_combined() {
+        let set = |rows: &[u32]| rows.iter().copied().map(RowId).collect::<RowSet>();
+        let rows = |set: &RowSet| set.iter().map(|row| row.0).collect::<Vec<_>>();
+        let (short, long) = (set(&[1, 5, 63]), set(&[5, 63, 64, 700]));
+        assert!(short.meets(&long) && long.meets(&short) && !short.meets(&set(&[64])));
+        assert_eq!(rows(&short.common(&long)), [5, 63]);
+        assert_eq!(rows(&long.common(&short)), [5, 63]);
+        for (one, other) in [(&short, &long), (&long, &short)] {
+            let mut both = one.clone();
+            both.unite(other);
+            assert_eq!(rows(&both), [1, 5, 63, 64, 700]);
+        }
+        let (mut left, mut rest) = (short.clone(), long.clone());
+        left.subtract(&long);
+        rest.subtract(&short);
+        assert_eq!((rows(&left), rows(&rest)), (vec![1], vec![64, 700]));
+        let members = rows(&long);
+        for n in 0..6 {
+            assert_eq!(long.nth(n).map(|row| row.0), members.get(n).copied(), "{n}");
+        }
     }
 }

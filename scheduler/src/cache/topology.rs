@@ -2,8 +2,9 @@
 
 use machinery::meta::Istr;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-use super::RowId;
+use super::{RowId, RowSet};
 
 /// A topology key that some pod's constraint names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +17,67 @@ pub struct DomainId(pub u32);
 /// What a row without the key has in the column.
 const NONE: u32 = u32::MAX;
 
+/// A domain with more rows than this keeps them as a bit set.
+const FEW: usize = 16;
+
+/// The rows of one domain: few for a host, many for a zone.
+#[derive(Clone, Debug)]
+pub enum Members {
+    Few(SmallVec<[RowId; 4]>),
+    Many(RowSet),
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self::Few(SmallVec::new())
+    }
+}
+
+impl Members {
+    /// Adds them to a set.
+    pub fn join(&self, rows: &mut RowSet) {
+        match self {
+            Self::Few(members) => members.iter().for_each(|row| rows.insert(*row)),
+            Self::Many(members) => rows.unite(members),
+        }
+    }
+
+    /// Takes them out of a set.
+    pub fn leave(&self, rows: &mut RowSet) {
+        match self {
+            Self::Few(members) => members.iter().for_each(|row| rows.remove(*row)),
+            Self::Many(members) => rows.subtract(members),
+        }
+    }
+
+    /// Whether any of them is in a set.
+    pub fn meets(&self, rows: &RowSet) -> bool {
+        match self {
+            Self::Few(members) => members.iter().any(|row| rows.contains(*row)),
+            Self::Many(members) => members.meets(rows),
+        }
+    }
+
+    fn insert(&mut self, row: RowId) {
+        match self {
+            Self::Few(members) if members.len() < FEW => members.push(row),
+            Self::Few(members) => {
+                let mut many: RowSet = members.iter().copied().collect();
+                many.insert(row);
+                *self = Self::Many(many);
+            }
+            Self::Many(members) => members.insert(row),
+        }
+    }
+
+    fn remove(&mut self, row: RowId) {
+        match self {
+            Self::Few(members) => members.retain(|held| *held != row),
+            Self::Many(members) => members.remove(row),
+        }
+    }
+}
+
 /// One key's column.
 #[derive(Debug, Default)]
 pub struct Topology {
@@ -23,6 +85,8 @@ pub struct Topology {
     of_row: Vec<u32>,
     domains: FxHashMap<Istr, u32>,
     values: Vec<Istr>,
+    members: Vec<Members>,
+    labelled: RowSet,
 }
 
 impl Topology {
@@ -48,16 +112,31 @@ impl Topology {
         self.values.is_empty()
     }
 
+    /// The domains that were ever seen, and the rows that are in them now.
+    pub fn domains(&self) -> impl Iterator<Item = (DomainId, &Members)> {
+        (0..).map(DomainId).zip(&self.members)
+    }
+
+    /// The rows of a domain.
+    pub fn members(&self, domain: DomainId) -> Option<&Members> {
+        self.members.get(domain.0 as usize)
+    }
+
+    /// The rows that are in any domain.
+    pub fn labelled(&self) -> &RowSet {
+        &self.labelled
+    }
+
     pub fn value(&self, domain: DomainId) -> Option<&Istr> {
         self.values.get(domain.0 as usize)
     }
 
     fn place(&mut self, row: RowId, value: Option<&str>) {
-        let row = row.0 as usize;
-        if self.of_row.len() <= row {
-            self.of_row.resize(row + 1, NONE);
+        let at = row.0 as usize;
+        if self.of_row.len() <= at {
+            self.of_row.resize(at + 1, NONE);
         }
-        self.of_row[row] = match value {
+        let domain = match value {
             None => NONE,
             Some(value) => match self.domains.get(value) {
                 Some(domain) => *domain,
@@ -65,11 +144,23 @@ impl Topology {
                     let domain = self.values.len() as u32;
                     let value = Istr::from(value);
                     self.values.push(value.clone());
+                    self.members.push(Members::default());
                     self.domains.insert(value, domain);
                     domain
                 }
             },
         };
+        let before = std::mem::replace(&mut self.of_row[at], domain);
+        if before == domain {
+            return;
+        }
+        if let Some(members) = self.members.get_mut(before as usize) {
+            members.remove(row);
+        }
+        if let Some(members) = self.members.get_mut(domain as usize) {
+            members.insert(row);
+        }
+        self.labelled.assign(row, domain != NONE);
     }
 }
 
@@ -117,6 +208,27 @@ impl Topologies {
         for topology in &mut self.keys {
             let value = label_of(&topology.key.clone());
             topology.place(row, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_the_same_few_or_many() {
+        for count in [1, FEW as u32, FEW as u32 + 1, 200] {
+            let mut members = Members::default();
+            (0..count).for_each(|row| members.insert(RowId(row * 3)));
+            members.remove(RowId(0));
+            let mut rows = RowSet::of([RowId(1)]);
+            members.join(&mut rows);
+            assert_eq!(rows.len(), count as usize, "{count}");
+            assert_eq!(members.meets(&RowSet::of([RowId(3)])), count > 1);
+            assert!(!members.meets(&RowSet::of([RowId(0), RowId(1)])));
+            members.leave(&mut rows);
+            assert_eq!(rows.single(), Some(RowId(1)), "{count}");
         }
     }
 }

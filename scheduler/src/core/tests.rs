@@ -316,7 +316,7 @@ fn random_pod() -> impl Strategy<Value = RandomPod> {
     (
         0..3usize,
         0..4usize,
-        0..8usize,
+        0..9usize,
         any::<bool>(),
         any::<bool>(),
         0..2usize,
@@ -347,6 +347,7 @@ fn build(index: usize, random: &RandomPod) -> Value {
         5 => json!({ "affinity": { "podAffinity": rather(zone) } }),
         6 => json!({ "nodeSelector": { (zone): "z1" } }),
         7 => json!({ "affinity": { "podAntiAffinity": must(zone) } }),
+        8 => json!({ "affinity": { "podAffinity": rather(hostname) } }),
         _ => json!({}),
     };
     let mut container =
@@ -458,14 +459,17 @@ proptest! {
             let view = PodView { pod: &pod, shape: &shape };
             let framework = scheduler.profiles.0[0].framework.clone();
             let mut kept = std::mem::take(&mut scheduler.profiles.0[0].reuse);
-            let reused = framework.feasible_and_totals_with(&view, &mut scheduler.snapshot, &mut kept);
-            let anew = framework.feasible_and_totals_with(&view, &mut scheduler.snapshot, &mut Reuse::default());
+            let reused = framework.ranked(&view, &mut scheduler.snapshot, &mut kept);
+            let anew = framework.ranked(&view, &mut scheduler.snapshot, &mut Reuse::default());
             scheduler.profiles.0[0].reuse = kept;
             prop_assert_eq!(&reused, &anew);
             let want: Vec<usize> = (0..plain.nodes.len()).filter(|node| plain.fits(random, *node)).collect();
             let got: Vec<usize> = reused.0.iter().map(|row| row.0 as usize).collect();
             prop_assert_eq!(&got, &want, "pod {}", value);
             let best = reused.1.iter().max();
+            let ranked = reused.0.iter().zip(&reused.1);
+            let most: Vec<RowId> = ranked.filter(|(_, total)| Some(*total) == best).map(|(row, _)| *row).collect();
+            prop_assert_eq!(reused.2.iter().collect::<Vec<_>>(), most);
             let attempt = scheduler.next(at(1)).unwrap();
             let bound = match attempt {
                 Attempt::Bind(order) if order.queued.pod.uid() == pod.uid() => {

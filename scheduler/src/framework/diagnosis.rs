@@ -6,7 +6,7 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::status::{Code, Status};
-use super::verdict::{PASS, Verdict, VerdictBook, VerdictId};
+use super::verdict::{PASS, Refusals, Verdict, VerdictBook, VerdictId};
 use crate::cache::{RowId, RowSet};
 
 /// The verdict on every node.
@@ -47,14 +47,17 @@ impl Diagnosis {
         diagnosis
     }
 
-    /// Collects the verdicts of the rows of `all`.
-    pub(crate) fn collect(all: &RowSet, verdicts: &[VerdictId], book: &VerdictBook) -> Self {
+    /// Collects the verdicts on the rows of `all`: the kept ones by row, and this pod's own on rows that passed those.
+    pub(crate) fn collect(all: &RowSet, kept: &[VerdictId], own: &Refusals, book: &VerdictBook) -> Self {
         let mut by_verdict: BTreeMap<VerdictId, RowSet> = BTreeMap::new();
         for row in all.iter() {
-            let verdict = verdicts.get(row.0 as usize).copied().unwrap_or(PASS);
+            let verdict = kept.get(row.0 as usize).copied().unwrap_or(PASS);
             if verdict != PASS {
                 by_verdict.entry(verdict).or_default().insert(row);
             }
+        }
+        for (verdict, rows) in own.iter().filter(|(_, rows)| rows.meets(all)) {
+            by_verdict.entry(verdict).or_default().unite(&rows.common(all));
         }
         let mut diagnosis = Self {
             nodes: all.len(),

@@ -10,6 +10,7 @@
 mod cycle;
 mod diagnosis;
 mod event;
+mod leaders;
 pub mod plugin;
 mod profile;
 pub mod registry;
@@ -30,5 +31,5 @@ pub(crate) use reuse::Reuse;
 pub use run::{Decision, Failure};
 pub use spin::Spin;
 pub use status::{Code, Status};
-pub use verdict::{PASS, Sieve, Verdict, VerdictBook, VerdictId};
+pub use verdict::{PASS, Refusals, Sieve, Verdict, VerdictBook, VerdictId};
 pub(crate) use what_if::Refitting;

@@ -174,7 +174,7 @@ pub trait PreScore: Plugin {
         pod: &PodView<'_>,
         snapshot: &mut Snapshot,
         state: &mut CycleState,
-        feasible: &[RowId],
+        feasible: &RowSet,
     ) -> Result<bool, Status>;
 }
 
@@ -192,12 +192,27 @@ pub trait ScorePlugin: Plugin {
         scores: &mut [i64],
     );
 
+    /// The scores of the feasible rows by bands, for a plugin with [`Reach::Cluster`] that can tell so: sets of rows with the
+    /// score of each, no row in two of them, rows that are not feasible among them or not; those in none score 0. `None` if
+    /// rows have to be asked one by one.
+    fn bands(
+        &self,
+        pod: &PodView<'_>,
+        snapshot: &Snapshot,
+        state: &CycleState,
+        feasible: &RowSet,
+    ) -> Option<Vec<(i64, RowSet)>> {
+        let _ = (pod, snapshot, state, feasible);
+        None
+    }
+
     /// Whether [`ScorePlugin::normalize`] has to be called; without it scores are 0 to [`MAX_SCORE`] as they are.
     fn normalizes(&self) -> bool {
         false
     }
 
-    /// Brings the scores of all feasible rows into 0 to [`MAX_SCORE`].
+    /// Brings the scores of all feasible rows into 0 to [`MAX_SCORE`]. Unless rows are asked one by one for each pod, what
+    /// becomes of a score depends on it and on which others there are, not on how often: equal ones may be given once.
     fn normalize(&self, pod: &PodView<'_>, state: &CycleState, scores: &mut [i64]) {
         let _ = (pod, state, scores);
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::cycle::Keep;
+use super::leaders::Leaders;
 use super::verdict::{VerdictBook, VerdictId};
 use crate::cache::log::Changes;
 use crate::cache::{RowId, RowSet, Shape, ShapeId, Snapshot};
@@ -36,6 +37,8 @@ pub(super) struct Entry {
     pub scores: Vec<i64>,
     /// Raw scores by row of a plugin that normalizes, in the order of `scorers`; empty while all are zero.
     pub raw: Vec<Vec<i64>>,
+    /// The rows of `passing` with the best `scores`.
+    pub leaders: Leaders,
 }
 
 /// For which plugins, and up to which change, answers are kept.
@@ -43,8 +46,11 @@ pub(super) struct Entry {
 pub(super) struct Local {
     pub parts: Vec<Part>,
     position: u64,
-    filled: bool,
+    fills: Fills,
 }
+
+/// How often all answers were asked for.
+pub(super) type Fills = u32;
 
 /// Which rows have to be looked at again.
 pub(super) enum Stale {
@@ -53,27 +59,37 @@ pub(super) enum Stale {
     Everything,
 }
 
+/// The rows that changed since a position of the log.
+pub(super) fn since(snapshot: &Snapshot, position: u64) -> Stale {
+    match snapshot.log().since(position) {
+        Changes::Rows([]) => Stale::Nothing,
+        Changes::Rows(rows) if rows.len() < snapshot.rows().len() => {
+            let mut rows = rows.to_vec();
+            rows.sort_unstable();
+            rows.dedup();
+            Stale::Rows(rows)
+        }
+        _ => Stale::Everything,
+    }
+}
+
 impl Local {
+    pub fn fills(&self) -> Fills {
+        self.fills
+    }
+
     /// What is stale, given the parts that are wanted now; the caller brings it up to date.
     pub fn renew(&mut self, parts: &[Part], snapshot: &Snapshot) -> Stale {
-        let position = snapshot.log().position();
-        let stale = if !self.filled || self.parts != parts {
+        let stale = if self.fills == 0 || self.parts != parts {
             self.parts = parts.to_vec();
             Stale::Everything
         } else {
-            match snapshot.log().since(self.position) {
-                Changes::Rows([]) => Stale::Nothing,
-                Changes::Rows(rows) if rows.len() < snapshot.rows().len() => {
-                    let mut rows = rows.to_vec();
-                    rows.sort_unstable();
-                    rows.dedup();
-                    Stale::Rows(rows)
-                }
-                _ => Stale::Everything,
-            }
+            since(snapshot, self.position)
         };
-        self.position = position;
-        self.filled = true;
+        self.position = snapshot.log().position();
+        if matches!(stale, Stale::Everything) {
+            self.fills = self.fills.wrapping_add(1).max(1);
+        }
         stale
     }
 }
@@ -100,6 +116,7 @@ impl Reuse {
             scorers: Local::default(),
             scores: Vec::new(),
             raw: Vec::new(),
+            leaders: Leaders::default(),
         });
         entry.used = self.clock;
         Box::new(entry)
@@ -107,7 +124,7 @@ impl Reuse {
 
     /// Gives an entry back. Whether others had to go for it, so that the snapshot may have counts to drop.
     pub(super) fn put(&mut self, shape: ShapeId, entry: Box<Entry>, rows: usize) -> bool {
-        let entry_bytes = 1024 + rows * (size_of::<VerdictId>() + size_of::<i64>());
+        let entry_bytes = 1024 + rows * (size_of::<VerdictId>() + size_of::<i64>()) + Leaders::bytes(rows);
         let capacity = (BUDGET_BYTES / entry_bytes).max(8);
         let mut evicted = false;
         if self.entries.len() >= capacity {

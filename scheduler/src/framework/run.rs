@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PreFilter -> kept verdicts (stale rows judged again) -> filters that look further -> nominated pods, what if
-//!           -> PreScore -> kept scores -> scores that look further, normalized -> the best row, ties broken at random
+//!           -> PreScore -> kept scores -> scores that look further, normalized -> the best rows, one of them at random
 //! ```
 
 use smallvec::SmallVec;
@@ -12,10 +12,9 @@ use super::diagnosis::Diagnosis;
 use super::plugin::{PreFilter, Reach};
 use super::profile::Framework;
 use super::reuse::{Entry, Part, Reuse, Stale};
-use super::score::pick;
 use super::spin::Spin;
 use super::status::{Code, Status};
-use super::verdict::{PASS, Sieve, Verdict, VerdictBook, VerdictId};
+use super::verdict::{PASS, Refusals, Sieve, Verdict, VerdictBook};
 use crate::cache::{RowId, RowSet, Snapshot};
 
 /// Upstream looks for at least this many feasible nodes, whatever the percentage.
@@ -98,18 +97,20 @@ impl Framework {
             });
         }
         let nodes = snapshot.rows().live().len();
-        let feasible = self.sample(&candidates, snapshot.rows().len(), nodes, spin);
-        if let [row] = feasible[..] {
+        let feasible = self.sample(candidates, snapshot.rows().len(), nodes, spin);
+        if let Some(row) = feasible.single() {
             return Ok(Decision {
                 row,
                 evaluated,
                 feasible: 1,
             });
         }
-        let totals = self
-            .totals(view, snapshot, entry, state, &feasible)
+        let best = self
+            .best(view, snapshot, entry, state, &feasible)
             .map_err(Failure::Error)?;
-        let row = pick(&feasible, &totals, spin);
+        let Some(row) = best.nth(spin.below(best.len())) else {
+            return Err(Failure::Error(Status::error("no node has the best score")));
+        };
         Ok(Decision {
             row,
             evaluated,
@@ -127,7 +128,6 @@ impl Framework {
         state: &mut CycleState,
     ) -> Result<(RowSet, usize), Failure> {
         let nodes = snapshot.rows().live().len();
-        let all = snapshot.rows().live().clone();
         let prepared = self
             .pre_filter(view, snapshot, state)
             .map_err(|status| match status.code {
@@ -145,39 +145,37 @@ impl Framework {
                         code,
                         reasons,
                     };
-                    diagnosis.verdicts.push((verdict, all.clone()));
+                    diagnosis.verdicts.push((verdict, snapshot.rows().live().clone()));
                     diagnosis.pre_filter = Some(status);
                     Failure::Unfit(Box::new(diagnosis))
                 }
             })?;
         let rest = self.refresh_verdicts(view, snapshot, entry, book, state, &prepared);
-        let mut candidates = RowSet::default();
-        candidates.copy_from(&entry.passing);
-        let mut looked_at = snapshot.rows().live().clone();
-        if let Some(only) = &prepared.only {
+        let mut candidates = entry.passing.clone();
+        let only = prepared.only.as_ref();
+        let looked_at = only.map(|only| snapshot.rows().live().common(only));
+        if let Some(only) = only {
             candidates.intersect(only);
-            looked_at.intersect(only);
         }
-        let mut verdicts = Verdicts {
-            kept: &entry.verdicts,
-            own: None,
-        };
+        let mut refusals = Refusals::default();
         for index in rest {
             let plugin = &self.filter[index];
             if let Some(filter) = plugin.as_filter()
                 && !candidates.is_empty()
             {
-                let mut sieve = Sieve::new(&mut candidates, verdicts.own(), book, plugin.name());
+                let mut sieve = Sieve::new(&mut candidates, &mut refusals, book, plugin.name());
                 filter.filter(view, snapshot, state, &mut sieve);
             }
         }
-        self.try_with_nominated(view, snapshot, book, state, &mut candidates, &mut verdicts);
+        self.try_with_nominated(view, snapshot, book, state, &mut candidates, &mut refusals);
+        let evaluated = looked_at.as_ref().map_or(nodes, RowSet::len);
         if !candidates.is_empty() {
-            return Ok((candidates, looked_at.len()));
+            return Ok((candidates, evaluated));
         }
-        let mut diagnosis = Diagnosis::collect(&looked_at, verdicts.all(), book);
+        let looked_at = looked_at.as_ref().unwrap_or(snapshot.rows().live());
+        let mut diagnosis = Diagnosis::collect(looked_at, &entry.verdicts, &refusals, book);
         diagnosis.nodes = nodes;
-        diagnosis.absent_nodes = nodes - looked_at.len();
+        diagnosis.absent_nodes = nodes - evaluated;
         for plugin in &prepared.restricting {
             diagnosis.blame(plugin, Code::UnschedulableAndUnresolvable);
         }
@@ -281,12 +279,17 @@ impl Framework {
             Stale::Rows(stale) => stale.iter().for_each(|row| entry.verdicts[row.0 as usize] = PASS),
             _ => entry.verdicts.fill(PASS),
         }
+        let mut refusals = Refusals::default();
         for (index, _) in &kept {
             let plugin = &self.filter[*index];
             if let Some(filter) = plugin.as_filter() {
-                let mut sieve = Sieve::new(&mut candidates, &mut entry.verdicts, book, plugin.name());
+                let mut sieve = Sieve::new(&mut candidates, &mut refusals, book, plugin.name());
                 filter.filter(view, snapshot, state, &mut sieve);
             }
+        }
+        for (verdict, rows) in refusals.iter() {
+            rows.iter()
+                .for_each(|row| entry.verdicts[row.0 as usize] = verdict);
         }
         match stale {
             Stale::Rows(stale) => stale
@@ -298,22 +301,24 @@ impl Framework {
     }
 
     /// The feasible rows that are scored: all, unless the profile says a percentage.
-    fn sample(&self, candidates: &RowSet, rows: usize, nodes: usize, spin: &mut Spin) -> Vec<RowId> {
-        let all: Vec<RowId> = candidates.iter().collect();
+    fn sample(&self, candidates: RowSet, rows: usize, nodes: usize, spin: &mut Spin) -> RowSet {
         let Some(percentage) = self
             .percentage_of_nodes_to_score
             .filter(|percent| (1..100).contains(percent))
         else {
-            return all;
+            return candidates;
         };
         let wanted = (nodes * percentage as usize / 100).max(MIN_FEASIBLE_NODES);
-        if nodes < MIN_FEASIBLE_NODES || all.len() <= wanted {
-            return all;
+        if nodes < MIN_FEASIBLE_NODES || candidates.len() <= wanted {
+            return candidates;
         }
+        let all: Vec<RowId> = candidates.iter().collect();
         let start = all.partition_point(|row| (row.0 as usize) < spin.start);
-        let picked: Vec<RowId> = all.iter().cycle().skip(start).take(wanted).copied().collect();
-        spin.start = picked.last().map_or(0, |row| (row.0 as usize + 1) % rows.max(1));
-        picked
+        let picked = || all.iter().cycle().skip(start).take(wanted).copied();
+        spin.start = picked()
+            .last()
+            .map_or(0, |row| (row.0 as usize + 1) % rows.max(1));
+        picked().collect()
     }
 }
 
@@ -322,47 +327,41 @@ impl Framework {
     /// The feasible rows and their totals, with nothing kept from before.
     pub fn feasible_and_totals(&self, view: &PodView<'_>, snapshot: &mut Snapshot) -> (Vec<RowId>, Vec<i64>) {
         let mut reuse = Reuse::default();
-        self.feasible_and_totals_with(view, snapshot, &mut reuse)
+        let (rows, totals, best) = self.ranked(view, snapshot, &mut reuse);
+        let most = totals.iter().max();
+        let ranked = rows.iter().zip(&totals);
+        let want: RowSet = ranked
+            .filter(|(_, total)| Some(*total) == most)
+            .map(|(row, _)| *row)
+            .collect();
+        assert_eq!(best.iter().collect::<Vec<_>>(), want.iter().collect::<Vec<_>>());
+        (rows, totals)
     }
 
-    /// The same, with what `reuse` keeps.
-    pub(crate) fn feasible_and_totals_with(
+    /// The feasible rows, their totals, and what is chosen from, with what `reuse` keeps.
+    pub(crate) fn ranked(
         &self,
         view: &PodView<'_>,
         snapshot: &mut Snapshot,
         reuse: &mut Reuse,
-    ) -> (Vec<RowId>, Vec<i64>) {
+    ) -> (Vec<RowId>, Vec<i64>, RowSet) {
         let mut entry = reuse.take(view.shape);
         let mut state = CycleState {
             memo: std::mem::take(&mut entry.memo),
             ..CycleState::default()
         };
-        let rows: Vec<RowId> = match self.candidates(view, snapshot, &mut entry, &mut reuse.book, &mut state)
-        {
-            Ok((candidates, _)) => candidates.iter().collect(),
-            Err(_) => Vec::new(),
+        let feasible = match self.candidates(view, snapshot, &mut entry, &mut reuse.book, &mut state) {
+            Ok((candidates, _)) => candidates,
+            Err(_) => RowSet::default(),
         };
-        let totals = self
-            .totals(view, snapshot, &mut entry, &mut state, &rows)
+        let best = self
+            .best(view, snapshot, &mut entry, &mut state, &feasible)
             .unwrap();
+        let rows: Vec<RowId> = feasible.iter().collect();
+        let scorers = self.scorers(view, snapshot, &mut state, &feasible).unwrap();
+        let totals = self.totals(view, snapshot, &entry, &state, &scorers, &rows);
         entry.memo = state.memo;
         reuse.put(view.shape.id, entry, snapshot.rows().len());
-        (rows, totals)
-    }
-}
-
-/// Verdicts by row: the kept ones, copied when the first of this cycle's own is written.
-pub(super) struct Verdicts<'a> {
-    pub(super) kept: &'a [VerdictId],
-    pub(super) own: Option<Vec<VerdictId>>,
-}
-
-impl Verdicts<'_> {
-    pub(super) fn own(&mut self) -> &mut [VerdictId] {
-        self.own.get_or_insert_with(|| self.kept.to_vec())
-    }
-
-    pub(super) fn all(&self) -> &[VerdictId] {
-        self.own.as_deref().unwrap_or(self.kept)
+        (rows, totals, best)
     }
 }

@@ -6,20 +6,50 @@ use super::cycle::{CycleState, PodView};
 use super::plugin::Reach;
 use super::profile::Framework;
 use super::reuse::{Entry, Part, Stale};
-use super::spin::Spin;
 use super::status::Status;
-use crate::cache::{RowId, Snapshot};
+use crate::cache::{RowId, RowSet, Snapshot};
+
+/// The score plugins that have something to say about a pod: those whose answers are kept, and the others.
+pub(super) struct Scorers {
+    kept: Vec<Part>,
+    rest: Vec<usize>,
+}
+
+/// Rows that one plugin gives the same.
+struct Band {
+    bonus: i64,
+    rows: RowSet,
+}
 
 impl Framework {
-    /// The weighted scores of the feasible rows.
-    pub(super) fn totals(
+    /// The feasible rows with the best total.
+    pub(super) fn best(
         &self,
         view: &PodView<'_>,
         snapshot: &mut Snapshot,
         entry: &mut Entry,
         state: &mut CycleState,
-        feasible: &[RowId],
-    ) -> Result<Vec<i64>, Status> {
+        feasible: &RowSet,
+    ) -> Result<RowSet, Status> {
+        let scorers = self.scorers(view, snapshot, state, feasible)?;
+        self.refresh_scores(view, snapshot, entry, state, &scorers.kept);
+        if let Some(best) = self.lead(view, snapshot, entry, state, &scorers, feasible) {
+            return Ok(best);
+        }
+        let rows: Vec<RowId> = feasible.iter().collect();
+        let totals = self.totals(view, snapshot, entry, state, &scorers, &rows);
+        let most = totals.iter().max();
+        let best = rows.iter().zip(&totals).filter(|(_, total)| Some(*total) == most);
+        Ok(best.map(|(row, _)| *row).collect())
+    }
+
+    pub(super) fn scorers(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &mut Snapshot,
+        state: &mut CycleState,
+        feasible: &RowSet,
+    ) -> Result<Scorers, Status> {
         let mut skipped: SmallVec<[&'static str; 8]> = SmallVec::new();
         for plugin in &self.pre_score {
             if let Some(pre_score) = plugin.as_pre_score()
@@ -30,23 +60,117 @@ impl Framework {
                 skipped.push(plugin.name());
             }
         }
-        let mut kept: Vec<Part> = Vec::new();
-        let mut rest: Vec<usize> = Vec::new();
+        let mut scorers = Scorers {
+            kept: Vec::new(),
+            rest: Vec::new(),
+        };
         for (index, (plugin, _)) in self.score.iter().enumerate() {
             if skipped.contains(&plugin.name()) {
                 continue;
             }
             match plugin.as_score().map(|score| score.reach(view, snapshot)) {
-                Some(Reach::Row { epoch }) => kept.push((index, epoch)),
-                Some(Reach::Cluster) => rest.push(index),
+                Some(Reach::Row { epoch }) => scorers.kept.push((index, epoch)),
+                Some(Reach::Cluster) => scorers.rest.push(index),
                 None => {}
             }
         }
-        self.refresh_scores(view, snapshot, entry, state, &kept);
+        Ok(scorers)
+    }
+
+    /// The feasible rows with the best total without a look at each: if beside what is kept and needs no normalizing only one
+    /// plugin tells them apart, and that by bands.
+    fn lead(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        entry: &mut Entry,
+        state: &CycleState,
+        scorers: &Scorers,
+        feasible: &RowSet,
+    ) -> Option<RowSet> {
+        if entry.raw.iter().any(|column| !column.is_empty()) {
+            return None;
+        }
+        let mut apart: Option<Vec<Band>> = None;
+        for index in &scorers.rest {
+            let bands = self.bands(*index, view, snapshot, state, feasible)?;
+            if bands.len() > 1 && apart.replace(bands).is_some() {
+                return None;
+            }
+        }
+        let fills = [entry.filters.fills(), entry.scorers.fills()];
+        let leaders = &mut entry.leaders;
+        leaders.catch_up(snapshot, &entry.passing, &entry.scores, fills);
+        let Some(bands) = apart else {
+            return Some(leaders.best(feasible, &entry.scores).1);
+        };
+        let mut best = (i64::MIN, RowSet::default());
+        for band in bands {
+            if leaders.top().is_none_or(|top| top + band.bonus < best.0) {
+                break;
+            }
+            let (score, rows) = leaders.best(&band.rows, &entry.scores);
+            let total = score + band.bonus;
+            if total > best.0 {
+                best = (total, rows);
+            } else if total == best.0 {
+                best.1.unite(&rows);
+            }
+        }
+        Some(best.1)
+    }
+
+    /// What a plugin gives the feasible rows, the most first; none of the bands is empty.
+    fn bands(
+        &self,
+        index: usize,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        state: &CycleState,
+        feasible: &RowSet,
+    ) -> Option<Vec<Band>> {
+        let (plugin, weight) = &self.score[index];
+        let score = plugin.as_score()?;
+        let mut others = feasible.clone();
+        let mut bands: Vec<(i64, RowSet)> = Vec::new();
+        for (raw, rows) in score.bands(view, snapshot, state, feasible)? {
+            if rows.meets(feasible) {
+                others.subtract(&rows);
+                bands.push((raw, rows.common(feasible)));
+            }
+        }
+        if !others.is_empty() {
+            bands.push((0, others));
+        }
+        let mut scores: Vec<i64> = bands.iter().map(|(raw, _)| *raw).collect();
+        if score.normalizes() {
+            score.normalize(view, state, &mut scores);
+        }
+        let bands = bands.into_iter().zip(scores);
+        let mut bands: Vec<Band> = bands
+            .map(|((_, rows), score)| Band {
+                bonus: score * weight,
+                rows,
+            })
+            .collect();
+        bands.sort_by_key(|band| std::cmp::Reverse(band.bonus));
+        Some(bands)
+    }
+
+    /// The weighted scores of the feasible rows.
+    pub(super) fn totals(
+        &self,
+        view: &PodView<'_>,
+        snapshot: &Snapshot,
+        entry: &Entry,
+        state: &CycleState,
+        scorers: &Scorers,
+        feasible: &[RowId],
+    ) -> Vec<i64> {
         let mut totals: Vec<i64> = feasible.iter().map(|row| entry.scores[row.0 as usize]).collect();
         let mut scores: Vec<i64> = Vec::new();
         let mut raw = entry.raw.iter();
-        for (index, _) in &kept {
+        for (index, _) in &scorers.kept {
             let (plugin, weight) = &self.score[*index];
             let Some(score) = plugin.as_score().filter(|score| score.normalizes()) else {
                 continue;
@@ -64,8 +188,8 @@ impl Framework {
                 .zip(&scores)
                 .for_each(|(total, score)| *total += score * weight);
         }
-        for index in rest {
-            let (plugin, weight) = &self.score[index];
+        for index in &scorers.rest {
+            let (plugin, weight) = &self.score[*index];
             let Some(score) = plugin.as_score() else { continue };
             scores.clear();
             scores.resize(feasible.len(), 0);
@@ -78,7 +202,7 @@ impl Framework {
                 .zip(&scores)
                 .for_each(|(total, score)| *total += score * weight);
         }
-        Ok(totals)
+        totals
     }
 
     fn refresh_scores(
@@ -126,18 +250,4 @@ impl Framework {
                 .for_each(|(row, score)| column[row.0 as usize] = *score);
         }
     }
-}
-
-/// A row with the best total, each of them equally likely.
-pub(super) fn pick(feasible: &[RowId], totals: &[i64], spin: &mut Spin) -> RowId {
-    let best = totals.iter().copied().max().unwrap_or(0);
-    let ties = totals.iter().filter(|total| **total == best).count();
-    let chosen = spin.below(ties.max(1));
-    let at = totals
-        .iter()
-        .enumerate()
-        .filter(|(_, total)| **total == best)
-        .nth(chosen)
-        .map_or(0, |(at, _)| at);
-    feasible[at]
 }

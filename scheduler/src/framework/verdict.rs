@@ -57,10 +57,43 @@ impl VerdictBook {
     }
 }
 
-/// The rows that are still candidates, given to a filter to thin out.
+/// Rows that were turned down, by verdict. A row is turned down once.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals {
+    by_verdict: Vec<(VerdictId, RowSet)>,
+}
+
+impl Refusals {
+    pub fn add(&mut self, row: RowId, verdict: VerdictId) {
+        self.of(verdict).insert(row);
+    }
+
+    /// The verdict on a row; [`PASS`] if it was not turned down.
+    pub fn on(&self, row: RowId) -> VerdictId {
+        let found = self.by_verdict.iter().find(|(_, rows)| rows.contains(row));
+        found.map_or(PASS, |(verdict, _)| *verdict)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (VerdictId, &RowSet)> {
+        self.by_verdict.iter().map(|(verdict, rows)| (*verdict, rows))
+    }
+
+    fn of(&mut self, verdict: VerdictId) -> &mut RowSet {
+        let at = match self.by_verdict.iter().position(|(held, _)| *held == verdict) {
+            Some(at) => at,
+            None => {
+                self.by_verdict.push((verdict, RowSet::default()));
+                self.by_verdict.len() - 1
+            }
+        };
+        &mut self.by_verdict[at].1
+    }
+}
+
+/// The rows that are still candidates, given to a filter to thin out: set by set where it can, else row by row.
 pub struct Sieve<'a> {
     candidates: &'a mut RowSet,
-    verdicts: &'a mut [VerdictId],
+    refusals: &'a mut Refusals,
     book: &'a mut VerdictBook,
     plugin: &'static str,
 }
@@ -68,13 +101,13 @@ pub struct Sieve<'a> {
 impl<'a> Sieve<'a> {
     pub(crate) fn new(
         candidates: &'a mut RowSet,
-        verdicts: &'a mut [VerdictId],
+        refusals: &'a mut Refusals,
         book: &'a mut VerdictBook,
         plugin: &'static str,
     ) -> Self {
         Self {
             candidates,
-            verdicts,
+            refusals,
             book,
             plugin,
         }
@@ -94,30 +127,46 @@ impl<'a> Sieve<'a> {
         })
     }
 
+    /// Turns down the candidates that are among `rows`.
+    pub fn refuse(&mut self, rows: &RowSet, verdict: VerdictId) {
+        if self.candidates.meets(rows) {
+            self.refusals.of(verdict).unite(&self.candidates.common(rows));
+            self.candidates.subtract(rows);
+        }
+    }
+
+    /// Turns down the candidates that are not among `rows`.
+    pub fn keep(&mut self, rows: &RowSet, verdict: VerdictId) {
+        let mut others = self.candidates.clone();
+        others.subtract(rows);
+        self.refuse(&others, verdict);
+    }
+
     /// Asks `judge` about each candidate; those for which it does not answer [`PASS`] are out.
     pub fn judge(&mut self, mut judge: impl FnMut(RowId) -> VerdictId) {
-        let verdicts = &mut *self.verdicts;
+        let refusals = &mut *self.refusals;
         self.candidates.retain(|row| {
             let verdict = judge(row);
-            if verdict == PASS {
-                return true;
+            if verdict != PASS {
+                refusals.add(row, verdict);
             }
-            verdicts[row.0 as usize] = verdict;
-            false
+            verdict == PASS
         });
     }
 
     /// Turns down candidates one at a time, for verdicts that are made up per row.
     pub fn judge_each(&mut self, mut judge: impl FnMut(RowId) -> Option<(Code, Vec<String>)>) {
-        let (verdicts, book, plugin) = (&mut *self.verdicts, &mut *self.book, self.plugin);
+        let (book, plugin) = (&mut *self.book, self.plugin);
+        let refusals = &mut *self.refusals;
         self.candidates.retain(|row| match judge(row) {
             None => true,
             Some((code, reasons)) => {
-                verdicts[row.0 as usize] = book.intern(Verdict {
+                let verdict = Verdict {
                     plugin,
                     code,
                     reasons,
-                });
+                };
+                refusals.add(row, book.intern(verdict));
                 false
             }
         });

@@ -3,8 +3,7 @@
 use super::cycle::{CycleState, PodView};
 use super::plugin::Refit;
 use super::profile::Framework;
-use super::run::Verdicts;
-use super::verdict::{PASS, Sieve, Verdict, VerdictBook, VerdictId};
+use super::verdict::{PASS, Refusals, Sieve, Verdict, VerdictBook, VerdictId};
 use crate::cache::{RowId, RowSet, Snapshot};
 
 impl Framework {
@@ -16,7 +15,7 @@ impl Framework {
         book: &mut VerdictBook,
         state: &mut CycleState,
         candidates: &mut RowSet,
-        verdicts: &mut Verdicts<'_>,
+        refusals: &mut Refusals,
     ) {
         if snapshot.nominated().is_empty() {
             return;
@@ -46,7 +45,7 @@ impl Framework {
             }
             if verdict != PASS {
                 candidates.remove(row);
-                verdicts.own()[row.0 as usize] = verdict;
+                refusals.add(row, verdict);
             }
         }
     }
@@ -65,16 +64,17 @@ impl Framework {
             ..CycleState::default()
         };
         let mut candidates = RowSet::of([row]);
-        let mut verdicts = vec![PASS; snapshot.rows().len()];
+        let mut refusals = Refusals::default();
         match self.pre_filter(view, snapshot, &mut state) {
             Err(status) => {
                 let (plugin, code) = (status.plugin, status.code);
                 let reasons = status.reasons.to_vec();
-                verdicts[row.0 as usize] = book.intern(Verdict {
+                let verdict = Verdict {
                     plugin,
                     code,
                     reasons,
-                });
+                };
+                refusals.add(row, book.intern(verdict));
             }
             Ok(prepared) => {
                 for (index, plugin) in self.filter.iter().enumerate() {
@@ -82,14 +82,14 @@ impl Framework {
                         && !prepared.skipped.contains(&index)
                         && !candidates.is_empty()
                     {
-                        let mut sieve = Sieve::new(&mut candidates, &mut verdicts, book, plugin.name());
+                        let mut sieve = Sieve::new(&mut candidates, &mut refusals, book, plugin.name());
                         filter.filter(view, snapshot, &state, &mut sieve);
                     }
                 }
             }
         }
         outer.memo = state.memo;
-        verdicts[row.0 as usize]
+        refusals.on(row)
     }
 }
 
@@ -106,20 +106,16 @@ impl Refit for Refitting<'_> {
         let mut verdict = framework.judge_row(view, snapshot, &mut self.book, &mut self.state, row);
         if verdict == PASS {
             let mut candidates = RowSet::of([row]);
-            let kept = vec![PASS; snapshot.rows().len()];
-            let mut verdicts = Verdicts {
-                kept: &kept,
-                own: None,
-            };
+            let mut refusals = Refusals::default();
             framework.try_with_nominated(
                 view,
                 snapshot,
                 &mut self.book,
                 &mut self.state,
                 &mut candidates,
-                &mut verdicts,
+                &mut refusals,
             );
-            verdict = verdicts.all()[row.0 as usize];
+            verdict = refusals.on(row);
         }
         self.book
             .get(verdict)

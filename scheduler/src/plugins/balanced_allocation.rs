@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::resource_columns::{Missing, ResourceSpec, Share, default_resources, for_each_row, request};
-use crate::cache::{RowId, Snapshot};
+use crate::cache::{RowId, RowSet, Snapshot};
 use crate::framework::plugin::{PreScore, Reach, ScorePlugin};
 use crate::framework::{CycleState, MAX_SCORE, Plugin, PodView, Status};
 
@@ -48,7 +48,7 @@ impl PreScore for BalancedAllocation {
         view: &PodView<'_>,
         _: &mut Snapshot,
         _: &mut CycleState,
-        _: &[RowId],
+        _: &RowSet,
     ) -> Result<bool, Status> {
         // Pods that ask for nothing would all go to the same node.
         let asks = |resource: &ResourceSpec| request(&view.shape.body, &resource.name, Missing::Nothing) != 0;

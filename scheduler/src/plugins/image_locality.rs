@@ -1,6 +1,6 @@
 //! ImageLocality: prefers nodes that already have a pod's images, the more so the larger and the more widely spread they are.
 
-use crate::cache::{RowId, Snapshot};
+use crate::cache::{RowId, RowSet, Snapshot};
 use crate::framework::plugin::{PreScore, Reach, ScorePlugin};
 use crate::framework::{CycleState, MAX_SCORE, Plugin, PodView, Status};
 
@@ -30,7 +30,7 @@ impl PreScore for ImageLocality {
         view: &PodView<'_>,
         snapshot: &mut Snapshot,
         _: &mut CycleState,
-        _: &[RowId],
+        _: &RowSet,
     ) -> Result<bool, Status> {
         // No node has any of the images: every node would score the same.
         Ok(view

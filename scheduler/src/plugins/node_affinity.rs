@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::normalize;
 use crate::api::Node;
 use crate::api::pod::PreferredNode;
-use crate::cache::{RowId, Snapshot};
+use crate::cache::{RowId, RowSet, Snapshot};
 use crate::framework::plugin::{
     EnqueueExtensions, FilterPlugin, PreFilter, PreFilterPlugin, PreScore, Reach, ScorePlugin,
 };
@@ -185,7 +185,7 @@ impl PreScore for NodeAffinity {
         view: &PodView<'_>,
         _: &mut Snapshot,
         _: &mut CycleState,
-        _: &[RowId],
+        _: &RowSet,
     ) -> Result<bool, Status> {
         Ok(!view.shape.body.preferred_node_affinity.is_empty() || !self.added_preferred.is_empty())
     }

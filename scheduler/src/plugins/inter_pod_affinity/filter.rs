@@ -4,7 +4,7 @@ use super::InterPodAffinity;
 use super::memo::Memo;
 use crate::cache::Snapshot;
 use crate::framework::plugin::{FilterPlugin, PreFilter, PreFilterPlugin, Reach};
-use crate::framework::{Code, CycleState, PASS, PodView, Sieve, Status};
+use crate::framework::{Code, CycleState, PodView, Sieve, Status};
 
 impl PreFilterPlugin for InterPodAffinity {
     fn pre_filter(
@@ -43,22 +43,13 @@ impl FilterPlugin for InterPodAffinity {
                 .iter()
                 .all(|count| snapshot.table(count).total() == 0);
             let first = nobody && memo.matches_itself;
-            let columns: Vec<_> = memo
-                .affinity
-                .iter()
-                .map(|count| snapshot.table(count))
-                .map(|table| (table, snapshot.topology(table.key)))
-                .collect();
-            sieve.judge(|row| {
-                for (table, topology) in &columns {
-                    match topology.domain(row) {
-                        None => return unmatched,
-                        Some(domain) if table.count(domain) <= 0 && !first => return unmatched,
-                        Some(_) => {}
-                    }
+            for table in memo.affinity.iter().map(|count| snapshot.table(count)) {
+                if first {
+                    sieve.keep(snapshot.topology(table.key).labelled(), unmatched);
+                } else {
+                    sieve.keep(table.occupied(), unmatched);
                 }
-                PASS
-            });
+            }
         }
         if !memo.anti_affinity.is_empty() {
             let repelled = sieve.verdict(
@@ -66,14 +57,7 @@ impl FilterPlugin for InterPodAffinity {
                 "node(s) didn't match pod anti-affinity rules",
             );
             for count in &memo.anti_affinity {
-                let table = snapshot.table(count);
-                let topology = snapshot.topology(table.key);
-                if table.total() > 0 {
-                    sieve.judge(|row| match topology.domain(row) {
-                        Some(domain) if table.count(domain) > 0 => repelled,
-                        _ => PASS,
-                    });
-                }
+                sieve.refuse(snapshot.table(count).occupied(), repelled);
             }
         }
         let mut repelling = memo.repelling(snapshot).peekable();
@@ -83,15 +67,7 @@ impl FilterPlugin for InterPodAffinity {
                 "node(s) didn't satisfy existing pods anti-affinity rules",
             );
             for carried in repelling {
-                let topology = snapshot.topology(carried.key);
-                let mut taken = vec![false; topology.len()];
-                for (domain, _) in carried.domains() {
-                    taken[domain.0 as usize] = true;
-                }
-                sieve.judge(|row| match topology.domain(row) {
-                    Some(domain) if taken[domain.0 as usize] => repelled,
-                    _ => PASS,
-                });
+                sieve.refuse(carried.occupied(), repelled);
             }
         }
     }

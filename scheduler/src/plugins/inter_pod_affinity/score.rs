@@ -1,11 +1,60 @@
 //! Preferred terms, the pod's own and those of pods that are there; their required affinity counts a little too.
 
+use std::collections::BTreeMap;
+
 use super::InterPodAffinity;
 use super::memo::Memo;
 use crate::cache::carried::Pull;
-use crate::cache::{RowId, Snapshot};
+use crate::cache::{DomainId, RowId, RowSet, Snapshot, TopologyId};
 use crate::framework::plugin::{PreScore, Reach, ScorePlugin};
 use crate::framework::{CycleState, MAX_SCORE, PodView, Status};
+
+/// With more domains than this that score, rows are better asked one by one.
+const MANY: usize = 64;
+
+/// Scores of the domains of one key.
+struct Sums<'a> {
+    snapshot: &'a Snapshot,
+    feasible: &'a RowSet,
+    key: Option<TopologyId>,
+    domains: BTreeMap<DomainId, i64>,
+}
+
+impl Sums<'_> {
+    /// Adds what the pods in some domains of a key count for; `None` for another key, or too many domains.
+    fn add(
+        &mut self,
+        key: TopologyId,
+        weight: i64,
+        counts: impl Iterator<Item = (DomainId, i64)>,
+    ) -> Option<()> {
+        if *self.key.get_or_insert(key) != key {
+            return None;
+        }
+        let topology = self.snapshot.topology(key);
+        for (domain, count) in counts {
+            let members = topology.members(domain);
+            if members.is_some_and(|members| members.meets(self.feasible)) {
+                *self.domains.entry(domain).or_insert(0) += weight * count;
+                if self.domains.len() > MANY {
+                    return None;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn bands(self) -> Vec<(i64, RowSet)> {
+        let mut bands: BTreeMap<i64, RowSet> = BTreeMap::new();
+        for (domain, score) in self.domains {
+            let topology = self.key.map(|key| self.snapshot.topology(key));
+            if let Some(members) = topology.and_then(|topology| topology.members(domain)) {
+                members.join(bands.entry(score).or_default());
+            }
+        }
+        bands.into_iter().collect()
+    }
+}
 
 impl InterPodAffinity {
     fn weight(&self, pull: Pull) -> i64 {
@@ -23,7 +72,7 @@ impl PreScore for InterPodAffinity {
         view: &PodView<'_>,
         snapshot: &mut Snapshot,
         state: &mut CycleState,
-        _: &[RowId],
+        _: &RowSet,
     ) -> Result<bool, Status> {
         let own = !view.shape.preferred.is_empty();
         if self.args.ignore_preferred_terms_of_existing_pods && !own {
@@ -86,6 +135,33 @@ impl ScorePlugin for InterPodAffinity {
                 }
             }
         }
+    }
+
+    fn bands(
+        &self,
+        _: &PodView<'_>,
+        snapshot: &Snapshot,
+        state: &CycleState,
+        feasible: &RowSet,
+    ) -> Option<Vec<(i64, RowSet)>> {
+        let memo = state.memo.get::<Memo>()?;
+        let mut sums = Sums {
+            snapshot,
+            feasible,
+            key: None,
+            domains: BTreeMap::new(),
+        };
+        for (weight, count) in &memo.preferred {
+            let table = snapshot.table(count);
+            sums.add(table.key, *weight, table.busy())?;
+        }
+        for carried in memo.about(snapshot) {
+            let weight = self.weight(carried.pull);
+            if weight != 0 {
+                sums.add(carried.key, weight, carried.domains())?;
+            }
+        }
+        Some(sums.bands())
     }
 
     fn normalizes(&self) -> bool {

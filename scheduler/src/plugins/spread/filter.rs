@@ -2,9 +2,9 @@
 
 use super::PodTopologySpread;
 use super::constraint::Constraints;
-use crate::cache::Snapshot;
+use crate::cache::{RowSet, Snapshot};
 use crate::framework::plugin::{FilterPlugin, PreFilter, PreFilterPlugin, Reach};
-use crate::framework::{Code, CycleState, PASS, PodView, Sieve, Status};
+use crate::framework::{Code, CycleState, PodView, Sieve, Status};
 
 impl PreFilterPlugin for PodTopologySpread {
     fn pre_filter(
@@ -46,11 +46,14 @@ impl FilterPlugin for PodTopologySpread {
             let enough = table.domains() as i64 >= constraint.min_domains;
             let least = table.min().filter(|_| enough).unwrap_or(0);
             let most = constraint.max_skew + least - i64::from(constraint.matches_itself);
-            sieve.judge(|row| match topology.domain(row) {
-                None => unlabelled,
-                Some(domain) if table.count(domain) > most => skewed,
-                Some(_) => PASS,
-            });
+            sieve.keep(topology.labelled(), unlabelled);
+            let mut ahead = RowSet::default();
+            for (domain, members) in topology.domains() {
+                if table.count(domain) > most {
+                    members.join(&mut ahead);
+                }
+            }
+            sieve.refuse(&ahead, skewed);
         }
     }
 }

@@ -1,15 +1,23 @@
 //! Soft constraints: the fewer matching pods a node's domains have, the better.
 
+use std::collections::BTreeMap;
+
 use super::PodTopologySpread;
 use super::constraint::{Constraint, Constraints};
-use crate::cache::{RowId, Snapshot};
+use crate::cache::{RowId, RowSet, Snapshot};
 use crate::framework::plugin::{PreScore, Reach, ScorePlugin};
 use crate::framework::{CycleState, MAX_SCORE, PodView, Status};
 
+/// The score of a node that lacks a key; all others are at least 0.
+const UNSCORED: i64 = -1;
+
+/// With more bands than this, or more rows to sort into them, rows are better asked one by one.
+const MANY: usize = 64;
+
 /// What pre-scoring found out about the feasible nodes.
 struct Feasible {
-    /// Nodes that lack a key and are not scored, in the order of the feasible rows.
-    ignored: Vec<bool>,
+    /// Those that have the keys that they must have.
+    scored: RowSet,
     /// By constraint: what one pod in a domain weighs, so that constraints over few domains count as much as others.
     weights: Vec<f64>,
 }
@@ -20,7 +28,7 @@ impl PreScore for PodTopologySpread {
         view: &PodView<'_>,
         snapshot: &mut Snapshot,
         state: &mut CycleState,
-        feasible: &[RowId],
+        feasible: &RowSet,
     ) -> Result<bool, Status> {
         self.prepare(view.shape, snapshot, state);
         let Some(constraints) = state
@@ -30,44 +38,66 @@ impl PreScore for PodTopologySpread {
         else {
             return Ok(false);
         };
-        let lacks_a_key = |row: &RowId| {
-            let keys = constraints.soft.iter().map(|constraint| constraint.key);
-            constraints.all_keys
-                && keys
-                    .into_iter()
-                    .any(|key| snapshot.topology(key).domain(*row).is_none())
-        };
-        let ignored: Vec<bool> = feasible.iter().map(lacks_a_key).collect();
-        let scored = || {
-            feasible
-                .iter()
-                .zip(&ignored)
-                .filter(|(_, ignored)| !**ignored)
-                .map(|(row, _)| *row)
-        };
+        let mut scored = feasible.clone();
+        if constraints.all_keys {
+            for constraint in &constraints.soft {
+                scored.intersect(snapshot.topology(constraint.key).labelled());
+            }
+        }
         let weigh = |constraint: &Constraint| {
             let domains = match constraint.is_hostname {
-                true => scored().count(),
-                false => domains_of(constraint, snapshot, scored()),
+                true => scored.len(),
+                false => domains_of(constraint, snapshot, &scored),
             };
             ((domains + 2) as f64).ln()
         };
         let weights = constraints.soft.iter().map(weigh).collect();
-        state.cycle.put(Feasible { ignored, weights });
+        state.cycle.put(Feasible { scored, weights });
         Ok(true)
     }
 }
 
 /// In how many domains the rows are; being in none counts as one.
-fn domains_of(constraint: &Constraint, snapshot: &Snapshot, rows: impl Iterator<Item = RowId>) -> usize {
+fn domains_of(constraint: &Constraint, snapshot: &Snapshot, rows: &RowSet) -> usize {
     let topology = snapshot.topology(constraint.key);
-    let mut seen = vec![false; topology.len() + 1];
-    for row in rows {
-        seen[topology
-            .domain(row)
-            .map_or(topology.len(), |domain| domain.0 as usize)] = true;
+    let mut others = rows.clone();
+    others.subtract(topology.labelled());
+    let domains = topology.domains().filter(|(_, members)| members.meets(rows));
+    domains.count() + usize::from(!others.is_empty())
+}
+
+/// What `count` pods in its domain give a row.
+fn part(constraint: &Constraint, weight: f64, count: i64) -> f64 {
+    count as f64 * weight + (constraint.max_skew - 1) as f64
+}
+
+/// Rows by how many pods their domain has, where it has any; `None` if there are too many to look at.
+fn occupied(constraint: &Constraint, snapshot: &Snapshot, rows: &RowSet) -> Option<BTreeMap<i64, RowSet>> {
+    let topology = snapshot.topology(constraint.key);
+    let mut by_count: BTreeMap<i64, RowSet> = BTreeMap::new();
+    if constraint.is_hostname {
+        let counter = snapshot.counter(&constraint.count);
+        let busy = counter.busy().common(rows);
+        if busy.len() > MANY {
+            return None;
+        }
+        for row in busy.iter() {
+            by_count
+                .entry(i64::from(counter.on_row(row)))
+                .or_default()
+                .insert(row);
+        }
+    } else {
+        for (at, (domain, count)) in snapshot.table(&constraint.count).busy().enumerate() {
+            if at >= MANY {
+                return None;
+            }
+            if let Some(members) = topology.members(domain) {
+                members.join(by_count.entry(count).or_default());
+            }
+        }
     }
-    seen.into_iter().filter(|seen| *seen).count()
+    Some(by_count)
 }
 
 impl ScorePlugin for PodTopologySpread {
@@ -102,36 +132,69 @@ impl ScorePlugin for PodTopologySpread {
                     } else {
                         table.count(domain)
                     };
-                    *sum += count as f64 * weight + (constraint.max_skew - 1) as f64;
+                    *sum += part(constraint, *weight, count);
                 }
             }
         }
-        for ((score, sum), ignored) in scores.iter_mut().zip(sums).zip(&feasible.ignored) {
-            *score = if *ignored { 0 } else { f64::round(sum) as i64 };
+        for ((score, sum), row) in scores.iter_mut().zip(sums).zip(rows) {
+            *score = if feasible.scored.contains(*row) {
+                f64::round(sum) as i64
+            } else {
+                UNSCORED
+            };
         }
+    }
+
+    fn bands(
+        &self,
+        _: &PodView<'_>,
+        snapshot: &Snapshot,
+        state: &CycleState,
+        feasible: &RowSet,
+    ) -> Option<Vec<(i64, RowSet)>> {
+        let (constraints, found) = (state.memo.get::<Constraints>()?, state.cycle.get::<Feasible>()?);
+        let mut bands = vec![(0.0, found.scored.clone())];
+        for (constraint, weight) in constraints.soft.iter().zip(&found.weights) {
+            let labelled = snapshot.topology(constraint.key).labelled();
+            let by_count = occupied(constraint, snapshot, &found.scored)?;
+            let mut finer = Vec::new();
+            for (sum, mut rows) in bands {
+                let mut in_domains = rows.common(labelled);
+                rows.subtract(labelled);
+                finer.push((sum, rows));
+                for (count, group) in &by_count {
+                    let here = in_domains.common(group);
+                    in_domains.subtract(group);
+                    finer.push((sum + part(constraint, *weight, *count), here));
+                }
+                finer.push((sum + part(constraint, *weight, 0), in_domains));
+            }
+            finer.retain(|(_, rows)| !rows.is_empty());
+            if finer.len() > MANY {
+                return None;
+            }
+            bands = finer;
+        }
+        let mut unscored = feasible.clone();
+        unscored.subtract(&found.scored);
+        let scored = bands
+            .into_iter()
+            .map(|(sum, rows)| (f64::round(sum) as i64, rows));
+        Some(scored.chain([(UNSCORED, unscored)]).collect())
     }
 
     fn normalizes(&self) -> bool {
         true
     }
 
-    fn normalize(&self, _: &PodView<'_>, state: &CycleState, scores: &mut [i64]) {
-        let Some(feasible) = state.cycle.get::<Feasible>() else {
-            return;
-        };
-        let scored = || {
-            scores
-                .iter()
-                .zip(&feasible.ignored)
-                .filter(|(_, ignored)| !**ignored)
-                .map(|(score, _)| *score)
-        };
+    fn normalize(&self, _: &PodView<'_>, _: &CycleState, scores: &mut [i64]) {
+        let scored = || scores.iter().copied().filter(|score| *score != UNSCORED);
         let (least, most) = (scored().min().unwrap_or(0), scored().max().unwrap_or(0));
-        for (score, ignored) in scores.iter_mut().zip(&feasible.ignored) {
-            *score = match (ignored, most) {
-                (true, _) => 0,
-                (false, 0) => MAX_SCORE,
-                (false, _) => MAX_SCORE * (most + least - *score) / most,
+        for score in scores {
+            *score = match (*score, most) {
+                (UNSCORED, _) => 0,
+                (_, 0) => MAX_SCORE,
+                (sum, _) => MAX_SCORE * (most + least - sum) / most,
             };
         }
     }
