@@ -36,6 +36,7 @@ pub struct Rows {
     by_name: FxHashMap<Istr, RowId>,
     free: Vec<RowId>,
     live: RowSet,
+    known: usize,
     pub(super) names: Vec<Istr>,
     pub(super) nodes: Vec<Option<Arc<Node>>>,
     /// Rows whose node is cordoned.
@@ -69,6 +70,11 @@ impl Rows {
     /// Rows with a node: the candidates.
     pub fn live(&self) -> &RowSet {
         &self.live
+    }
+
+    /// How many nodes there are.
+    pub fn known(&self) -> usize {
+        self.known
     }
 
     pub fn find(&self, name: &str) -> Option<RowId> {
@@ -172,6 +178,8 @@ impl Rows {
         }
         self.unschedulable
             .assign(row, node.as_ref().is_some_and(|node| node.unschedulable));
+        self.known -= usize::from(self.live.contains(row));
+        self.known += usize::from(node.is_some());
         self.live.assign(row, node.is_some());
         self.nodes[at] = node;
     }

@@ -99,6 +99,13 @@ impl RowSet {
             .any(|(one, other)| one & other != 0)
     }
 
+    /// Whether every member is in `other` too.
+    pub fn is_within(&self, other: &RowSet) -> bool {
+        let beyond = self.words.get(other.words.len()..).unwrap_or_default();
+        let mut words = self.words.iter().zip(&other.words);
+        words.all(|(word, other)| word & !other == 0) && beyond.iter().all(|word| *word == 0)
+    }
+
     /// The rows that are in both.
     pub fn common(&self, other: &RowSet) -> RowSet {
         let words = self.words.iter().zip(&other.words);
@@ -193,6 +200,8 @@ mod tests {
         let rows = |set: &RowSet| set.iter().map(|row| row.0).collect::<Vec<_>>();
         let (short, long) = (set(&[1, 5, 63]), set(&[5, 63, 64, 700]));
         assert!(short.meets(&long) && long.meets(&short) && !short.meets(&set(&[64])));
+        assert!(!short.is_within(&long) && !long.is_within(&short));
+        assert!(set(&[5]).is_within(&long) && set(&[700]).is_within(&long) && set(&[]).is_within(&short));
         assert_eq!(rows(&short.common(&long)), [5, 63]);
         assert_eq!(rows(&long.common(&short)), [5, 63]);
         for (one, other) in [(&short, &long), (&long, &short)] {

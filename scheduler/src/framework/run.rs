@@ -24,7 +24,6 @@ const MIN_FEASIBLE_NODES: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub row: RowId,
-    pub evaluated: usize,
     pub feasible: usize,
 }
 
@@ -56,7 +55,7 @@ impl Framework {
         reuse: &mut Reuse,
         spin: &mut Spin,
     ) -> Result<Decision, Failure> {
-        if snapshot.rows().live().is_empty() {
+        if snapshot.rows().known() == 0 {
             return Err(Failure::NoNodes);
         }
         let mut entry = reuse.take(view.shape);
@@ -81,7 +80,7 @@ impl Framework {
         state: &mut CycleState,
         spin: &mut Spin,
     ) -> Result<Decision, Failure> {
-        let (candidates, evaluated) = self.candidates(view, snapshot, entry, book, state)?;
+        let candidates = self.candidates(view, snapshot, entry, book, state)?;
         // Room was made for this pod on a node: if it fits there now, it goes there.
         if let Some(row) = view
             .pod
@@ -90,20 +89,12 @@ impl Framework {
             .and_then(|node| snapshot.rows().find(node))
             && candidates.contains(row)
         {
-            return Ok(Decision {
-                row,
-                evaluated: 1,
-                feasible: 1,
-            });
+            return Ok(Decision { row, feasible: 1 });
         }
-        let nodes = snapshot.rows().live().len();
+        let nodes = snapshot.rows().known();
         let feasible = self.sample(candidates, snapshot.rows().len(), nodes, spin);
         if let Some(row) = feasible.single() {
-            return Ok(Decision {
-                row,
-                evaluated,
-                feasible: 1,
-            });
+            return Ok(Decision { row, feasible: 1 });
         }
         let best = self
             .best(view, snapshot, entry, state, &feasible)
@@ -113,12 +104,11 @@ impl Framework {
         };
         Ok(Decision {
             row,
-            evaluated,
             feasible: feasible.len(),
         })
     }
 
-    /// The rows that no filter turns down, and how many were looked at.
+    /// The rows that no filter turns down.
     fn candidates(
         &self,
         view: &PodView<'_>,
@@ -126,8 +116,8 @@ impl Framework {
         entry: &mut Entry,
         book: &mut VerdictBook,
         state: &mut CycleState,
-    ) -> Result<(RowSet, usize), Failure> {
-        let nodes = snapshot.rows().live().len();
+    ) -> Result<RowSet, Failure> {
+        let nodes = snapshot.rows().known();
         let prepared = self
             .pre_filter(view, snapshot, state)
             .map_err(|status| match status.code {
@@ -152,9 +142,7 @@ impl Framework {
             })?;
         let rest = self.refresh_verdicts(view, snapshot, entry, book, state, &prepared);
         let mut candidates = entry.passing.clone();
-        let only = prepared.only.as_ref();
-        let looked_at = only.map(|only| snapshot.rows().live().common(only));
-        if let Some(only) = only {
+        if let Some(only) = &prepared.only {
             candidates.intersect(only);
         }
         let mut refusals = Refusals::default();
@@ -168,14 +156,17 @@ impl Framework {
             }
         }
         self.try_with_nominated(view, snapshot, book, state, &mut candidates, &mut refusals);
-        let evaluated = looked_at.as_ref().map_or(nodes, RowSet::len);
         if !candidates.is_empty() {
-            return Ok((candidates, evaluated));
+            return Ok(candidates);
         }
-        let looked_at = looked_at.as_ref().unwrap_or(snapshot.rows().live());
-        let mut diagnosis = Diagnosis::collect(looked_at, &entry.verdicts, &refusals, book);
+        let live = snapshot.rows().live();
+        let looked_at = prepared
+            .only
+            .as_ref()
+            .map_or_else(|| live.clone(), |only| live.common(only));
+        let mut diagnosis = Diagnosis::collect(&looked_at, &entry.verdicts, &refusals, book);
         diagnosis.nodes = nodes;
-        diagnosis.absent_nodes = nodes - evaluated;
+        diagnosis.absent_nodes = nodes - looked_at.len();
         for plugin in &prepared.restricting {
             diagnosis.blame(plugin, Code::UnschedulableAndUnresolvable);
         }
@@ -351,7 +342,7 @@ impl Framework {
             ..CycleState::default()
         };
         let feasible = match self.candidates(view, snapshot, &mut entry, &mut reuse.book, &mut state) {
-            Ok((candidates, _)) => candidates,
+            Ok(candidates) => candidates,
             Err(_) => RowSet::default(),
         };
         let best = self

@@ -137,6 +137,9 @@ impl<'a> Sieve<'a> {
 
     /// Turns down the candidates that are not among `rows`.
     pub fn keep(&mut self, rows: &RowSet, verdict: VerdictId) {
+        if self.candidates.is_within(rows) {
+            return;
+        }
         let mut others = self.candidates.clone();
         others.subtract(rows);
         self.refuse(&others, verdict);

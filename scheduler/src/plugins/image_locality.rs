@@ -45,7 +45,7 @@ impl PreScore for ImageLocality {
 impl ScorePlugin for ImageLocality {
     fn reach(&self, _: &PodView<'_>, snapshot: &Snapshot) -> Reach {
         Reach::Row {
-            epoch: snapshot.images().epoch() ^ (snapshot.rows().live().len() as u64) << 40,
+            epoch: snapshot.images().epoch() ^ (snapshot.rows().known() as u64) << 40,
         }
     }
 
@@ -58,7 +58,7 @@ impl ScorePlugin for ImageLocality {
         scores: &mut [i64],
     ) {
         let images = &view.shape.body.images;
-        let nodes = snapshot.rows().live().len();
+        let nodes = snapshot.rows().known();
         for image in images {
             let Some(holders) = snapshot.images().holders(image) else {
                 continue;

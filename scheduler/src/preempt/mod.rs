@@ -151,7 +151,7 @@ impl PostFilter for DefaultPreemption {
                 }
             }
             None => {
-                let why = Diagnosis::of_refusals(snapshot.rows().live().len(), refused);
+                let why = Diagnosis::of_refusals(snapshot.rows().known(), refused);
                 PostFilterOutcome::Nothing {
                     message: format!("preemption: {}", why.message()),
                     clear: true,

@@ -139,10 +139,7 @@ impl Collector for Lengths {
             let snapshot = core.snapshot();
             (
                 core.queue().lengths(),
-                [
-                    ("nodes", snapshot.rows().live().len()),
-                    ("pods", snapshot.pod_count()),
-                ],
+                [("nodes", snapshot.rows().known()), ("pods", snapshot.pod_count())],
             )
         };
         let queues = [
