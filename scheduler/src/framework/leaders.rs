@@ -158,7 +158,7 @@ mod tests {
                 scores[row as usize] = score.unwrap_or(0);
                 passing.assign(RowId(row), score.is_some());
                 leaders.update(RowId(row), score);
-                let within: RowSet = passing.iter().filter(|row| row.0 as usize % step == 0).collect();
+                let within: RowSet = passing.iter().filter(|row| (row.0 as usize).is_multiple_of(step)).collect();
                 if within.is_empty() {
                     continue;
                 }

@@ -341,10 +341,9 @@ impl Framework {
             memo: std::mem::take(&mut entry.memo),
             ..CycleState::default()
         };
-        let feasible = match self.candidates(view, snapshot, &mut entry, &mut reuse.book, &mut state) {
-            Ok(candidates) => candidates,
-            Err(_) => RowSet::default(),
-        };
+        let feasible = self
+            .candidates(view, snapshot, &mut entry, &mut reuse.book, &mut state)
+            .unwrap_or_default();
         let best = self
             .best(view, snapshot, &mut entry, &mut state, &feasible)
             .unwrap();
