@@ -156,8 +156,8 @@ impl Table {
 pub struct Counter {
     pub matcher: Arc<Matcher>,
     per_row: Vec<u32>,
-    /// The rows with pods.
-    busy: RowSet,
+    /// The rows with pods, by their number.
+    by_count: BTreeMap<u32, RowSet>,
     tables: Vec<Table>,
     holder: Arc<()>,
 }
@@ -168,9 +168,9 @@ impl Counter {
         self.per_row.get(row.0 as usize).copied().unwrap_or(0)
     }
 
-    /// The rows with pods.
-    pub fn busy(&self) -> &RowSet {
-        &self.busy
+    /// The rows with pods, by their number.
+    pub fn by_count(&self) -> &BTreeMap<u32, RowSet> {
+        &self.by_count
     }
 
     /// One pod more or less on a row.
@@ -179,8 +179,18 @@ impl Counter {
         if self.per_row.len() <= at {
             self.per_row.resize(at + 1, 0);
         }
-        self.per_row[at] = u32::try_from(i64::from(self.per_row[at]) + delta).unwrap_or(0);
-        self.busy.assign(row, self.per_row[at] > 0);
+        let before = self.per_row[at];
+        let after = u32::try_from(i64::from(before) + delta).unwrap_or(0);
+        self.per_row[at] = after;
+        if let Some(rows) = self.by_count.get_mut(&before) {
+            rows.remove(row);
+            if rows.is_empty() {
+                self.by_count.remove(&before);
+            }
+        }
+        if after > 0 {
+            self.by_count.entry(after).or_default().insert(row);
+        }
         for table in &mut self.tables {
             let topology = topologies.get(table.key);
             if let Some(domain) = topology.domain(row)
@@ -273,12 +283,14 @@ impl Counters {
     /// Adds a counter whose counts by row are `per_row`.
     pub(super) fn insert(&mut self, matcher: Matcher, per_row: Vec<u32>) -> usize {
         let matcher = Arc::new(matcher);
-        let rows = (0..).map(RowId).zip(&per_row);
-        let busy = rows.filter(|(_, pods)| **pods > 0).map(|(row, _)| row).collect();
+        let mut by_count: BTreeMap<u32, RowSet> = BTreeMap::new();
+        for (row, pods) in (0..).map(RowId).zip(&per_row).filter(|(_, pods)| **pods > 0) {
+            by_count.entry(*pods).or_default().insert(row);
+        }
         let counter = Counter {
             matcher: matcher.clone(),
             per_row,
-            busy,
+            by_count,
             tables: Vec::new(),
             holder: Arc::new(()),
         };

@@ -224,10 +224,15 @@ fn check(snapshot: &Snapshot, watched: &[Watched]) -> Result<(), TestCaseError> 
         prop_assert_eq!(busy, by_domain.clone());
         let counter = snapshot.counter(&one.count);
         let all = (0..rows.len() as u32).map(RowId);
-        prop_assert_eq!(
-            listed(counter.busy()),
-            all.filter(|row| counter.on_row(*row) > 0).collect::<Vec<_>>()
-        );
+        let mut by_count: BTreeMap<u32, Vec<RowId>> = BTreeMap::new();
+        for row in all.filter(|row| counter.on_row(*row) > 0) {
+            by_count.entry(counter.on_row(row)).or_default().push(row);
+        }
+        let kept = counter
+            .by_count()
+            .iter()
+            .map(|(count, rows)| (*count, listed(rows)));
+        prop_assert_eq!(kept.collect::<BTreeMap<_, _>>(), by_count);
         prop_assert_eq!(table.domains(), domains);
         prop_assert_eq!(table.total(), by_domain.values().sum::<i64>());
         prop_assert_eq!(table.min(), least);

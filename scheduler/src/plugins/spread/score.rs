@@ -11,7 +11,7 @@ use crate::framework::{CycleState, MAX_SCORE, PodView, Status};
 /// The score of a node that lacks a key; all others are at least 0.
 const UNSCORED: i64 = -1;
 
-/// With more bands than this, or more rows to sort into them, rows are better asked one by one.
+/// With more bands or domains than this rows are better asked one by one.
 const MANY: usize = 64;
 
 /// What pre-scoring found out about the feasible nodes.
@@ -71,30 +71,25 @@ fn part(constraint: &Constraint, weight: f64, count: i64) -> f64 {
     count as f64 * weight + (constraint.max_skew - 1) as f64
 }
 
-/// Rows by how many pods their domain has, where it has any; `None` if there are too many to look at.
-fn occupied(constraint: &Constraint, snapshot: &Snapshot, rows: &RowSet) -> Option<BTreeMap<i64, RowSet>> {
+/// Rows by how many pods their domain has, where it has any; `None` if there are too many groups.
+fn occupied(constraint: &Constraint, snapshot: &Snapshot) -> Option<BTreeMap<i64, RowSet>> {
+    if constraint.is_hostname {
+        let by_count = snapshot.counter(&constraint.count).by_count();
+        let groups = || {
+            by_count
+                .iter()
+                .map(|(count, rows)| (i64::from(*count), rows.clone()))
+        };
+        return (by_count.len() <= MANY).then(|| groups().collect());
+    }
     let topology = snapshot.topology(constraint.key);
     let mut by_count: BTreeMap<i64, RowSet> = BTreeMap::new();
-    if constraint.is_hostname {
-        let counter = snapshot.counter(&constraint.count);
-        let busy = counter.busy().common(rows);
-        if busy.len() > MANY {
+    for (at, (domain, count)) in snapshot.table(&constraint.count).busy().enumerate() {
+        if at >= MANY {
             return None;
         }
-        for row in busy.iter() {
-            by_count
-                .entry(i64::from(counter.on_row(row)))
-                .or_default()
-                .insert(row);
-        }
-    } else {
-        for (at, (domain, count)) in snapshot.table(&constraint.count).busy().enumerate() {
-            if at >= MANY {
-                return None;
-            }
-            if let Some(members) = topology.members(domain) {
-                members.join(by_count.entry(count).or_default());
-            }
+        if let Some(members) = topology.members(domain) {
+            members.join(by_count.entry(count).or_default());
         }
     }
     Some(by_count)
@@ -156,7 +151,7 @@ impl ScorePlugin for PodTopologySpread {
         let mut bands = vec![(0.0, found.scored.clone())];
         for (constraint, weight) in constraints.soft.iter().zip(&found.weights) {
             let labelled = snapshot.topology(constraint.key).labelled();
-            let by_count = occupied(constraint, snapshot, &found.scored)?;
+            let by_count = occupied(constraint, snapshot)?;
             let mut finer = Vec::new();
             for (sum, mut rows) in bands {
                 let mut in_domains = rows.common(labelled);
