@@ -9,13 +9,6 @@ pub struct RowSet {
 }
 
 impl RowSet {
-    /// An empty set with room for `rows` rows.
-    pub fn with_rows(rows: usize) -> Self {
-        Self {
-            words: vec![0; rows.div_ceil(64)],
-        }
-    }
-
     /// The set of just these rows.
     pub fn of(rows: impl IntoIterator<Item = RowId>) -> Self {
         let mut set = Self::default();

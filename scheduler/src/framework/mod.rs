@@ -25,7 +25,7 @@ mod what_if;
 pub use cycle::{CycleState, Keep, PodView};
 pub use diagnosis::Diagnosis;
 pub use event::{Action, Change, ClusterEvent, EventResource, Hint, Occurrence, node_events, pod_events};
-pub use plugin::{MAX_SCORE, Plugin};
+pub use plugin::{MAX_BANDS, MAX_SCORE, Plugin};
 pub use profile::{Framework, PluginRef};
 pub(crate) use reuse::Reuse;
 pub use run::{Decision, Failure};

@@ -20,6 +20,9 @@ use crate::queue::QueuedPod;
 /// The best score that a plugin may give a node after normalization. The worst is 0.
 pub const MAX_SCORE: i64 = 100;
 
+/// With more [bands](ScorePlugin::bands) than this rows are better asked one by one.
+pub const MAX_BANDS: usize = 64;
+
 /// A plugin: a name and the points at which it takes part.
 pub trait Plugin: Send + Sync {
     /// The name by which configuration enables it.

@@ -319,12 +319,7 @@ impl Framework {
     pub fn feasible_and_totals(&self, view: &PodView<'_>, snapshot: &mut Snapshot) -> (Vec<RowId>, Vec<i64>) {
         let mut reuse = Reuse::default();
         let (rows, totals, best) = self.ranked(view, snapshot, &mut reuse);
-        let most = totals.iter().max();
-        let ranked = rows.iter().zip(&totals);
-        let want: RowSet = ranked
-            .filter(|(_, total)| Some(*total) == most)
-            .map(|(row, _)| *row)
-            .collect();
+        let want = super::score::most(&rows, &totals);
         assert_eq!(best.iter().collect::<Vec<_>>(), want.iter().collect::<Vec<_>>());
         (rows, totals)
     }

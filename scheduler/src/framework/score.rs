@@ -38,9 +38,7 @@ impl Framework {
         }
         let rows: Vec<RowId> = feasible.iter().collect();
         let totals = self.totals(view, snapshot, entry, state, &scorers, &rows);
-        let most = totals.iter().max();
-        let best = rows.iter().zip(&totals).filter(|(_, total)| Some(*total) == most);
-        Ok(best.map(|(row, _)| *row).collect())
+        Ok(most(&rows, &totals))
     }
 
     pub(super) fn scorers(
@@ -250,4 +248,11 @@ impl Framework {
                 .for_each(|(row, score)| column[row.0 as usize] = *score);
         }
     }
+}
+
+/// The rows with the most.
+pub(super) fn most(rows: &[RowId], totals: &[i64]) -> RowSet {
+    let most = totals.iter().max();
+    let best = rows.iter().zip(totals).filter(|(_, total)| Some(*total) == most);
+    best.map(|(row, _)| *row).collect()
 }

@@ -61,8 +61,7 @@ pub async fn measure(ours: &Path, plan: Plan, rounds: Rounds, progress: Progress
                                     Some((_, base)) => own.add("", GROWTH, origin, spent / base.max(0.001)),
                                     None => bases.push((constraint, spent)),
                                 }
-                                let rate = outcome.bound as f64 / outcome.took.as_secs_f64();
-                                progress.say(&format!("  {title}: {origin}, {rate:.0} pods/s"));
+                                progress.say(&format!("  {title}: {origin}, {:.0} pods/s", outcome.rate));
                             }
                             Err(error) => {
                                 progress.say(&format!("  {title}: {origin} failed: {error:#}"));

@@ -108,7 +108,8 @@ struct Field {
 struct Outcome {
     /// Fewer than the case's pods when its time was over before.
     bound: usize,
-    took: Duration,
+    /// Pods a second.
+    rate: f64,
     /// The scheduler's, seconds.
     processor: f64,
 }
@@ -177,11 +178,12 @@ impl Field {
             table.fail(&name, origin, &format!("{short}; its figures are of those"));
         }
         #[allow(clippy::cast_precision_loss)]
-        table.add(&name, RATE, origin, bound as f64 / took.as_secs_f64());
+        let rate = bound as f64 / took.as_secs_f64();
+        table.add(&name, RATE, origin, rate);
         meters.tell(table, &name, origin)?;
         Ok(Outcome {
             bound,
-            took,
+            rate,
             processor,
         })
     }

@@ -7,10 +7,7 @@ use super::memo::Memo;
 use crate::cache::carried::Pull;
 use crate::cache::{DomainId, RowId, RowSet, Snapshot, TopologyId};
 use crate::framework::plugin::{PreScore, Reach, ScorePlugin};
-use crate::framework::{CycleState, MAX_SCORE, PodView, Status};
-
-/// With more domains than this that score, rows are better asked one by one.
-const MANY: usize = 64;
+use crate::framework::{CycleState, MAX_BANDS, MAX_SCORE, PodView, Status};
 
 /// Scores of the domains of one key.
 struct Sums<'a> {
@@ -36,7 +33,7 @@ impl Sums<'_> {
             let members = topology.members(domain);
             if members.is_some_and(|members| members.meets(self.feasible)) {
                 *self.domains.entry(domain).or_insert(0) += weight * count;
-                if self.domains.len() > MANY {
+                if self.domains.len() > MAX_BANDS {
                     return None;
                 }
             }

@@ -6,13 +6,10 @@ use super::PodTopologySpread;
 use super::constraint::{Constraint, Constraints};
 use crate::cache::{RowId, RowSet, Snapshot};
 use crate::framework::plugin::{PreScore, Reach, ScorePlugin};
-use crate::framework::{CycleState, MAX_SCORE, PodView, Status};
+use crate::framework::{CycleState, MAX_BANDS, MAX_SCORE, PodView, Status};
 
 /// The score of a node that lacks a key; all others are at least 0.
 const UNSCORED: i64 = -1;
-
-/// With more bands or domains than this rows are better asked one by one.
-const MANY: usize = 64;
 
 /// What pre-scoring found out about the feasible nodes.
 struct Feasible {
@@ -80,12 +77,12 @@ fn occupied(constraint: &Constraint, snapshot: &Snapshot) -> Option<BTreeMap<i64
                 .iter()
                 .map(|(count, rows)| (i64::from(*count), rows.clone()))
         };
-        return (by_count.len() <= MANY).then(|| groups().collect());
+        return (by_count.len() <= MAX_BANDS).then(|| groups().collect());
     }
     let topology = snapshot.topology(constraint.key);
     let mut by_count: BTreeMap<i64, RowSet> = BTreeMap::new();
     for (at, (domain, count)) in snapshot.table(&constraint.count).busy().enumerate() {
-        if at >= MANY {
+        if at >= MAX_BANDS {
             return None;
         }
         if let Some(members) = topology.members(domain) {
@@ -165,7 +162,7 @@ impl ScorePlugin for PodTopologySpread {
                 finer.push((sum + part(constraint, *weight, 0), in_domains));
             }
             finer.retain(|(_, rows)| !rows.is_empty());
-            if finer.len() > MANY {
+            if finer.len() > MAX_BANDS {
                 return None;
             }
             bands = finer;
